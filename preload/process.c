@@ -1,0 +1,184 @@
+/*
+ * process.c - the beginning and the end of the process, and fork.
+ *
+ * The object is marked to be initialised first (-z initfirst): what other
+ * libraries allocate in their constructors has a call stack, and our exit
+ * handler, registered before any other, runs after all others and after the
+ * destructors of all libraries.
+ */
+#include "preload/preload.h"
+#include "preload/next.h"
+#include "settings/options.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+NEXT_DEFINE(_exit);
+NEXT_DEFINE(_Exit);
+NEXT_DEFINE(quick_exit);
+
+/* Of the linker: where this object begins and ends. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char _end[] __attribute__((visibility("hidden")));
+
+/* Status given to quick_exit, which its handlers are not told. */
+static int quick_status;
+
+/*
+ * Bound by the loader, like all we look at before we begin: a sanitizer's
+ * runtime intercepts libc, and is not ready when we run.
+ */
+extern void __asan_init(void) __attribute__((weak));
+extern void __lsan_init(void) __attribute__((weak));
+extern void __tsan_init(void) __attribute__((weak));
+extern void __msan_init(void) __attribute__((weak));
+extern void __hwasan_init(void) __attribute__((weak));
+extern __typeof__(malloc) own_malloc __attribute__((visibility("hidden")));
+
+/* why_not - the reason to stand down in this process; NULL: there is none. */
+static const char *
+why_not(void)
+{
+	if (getauxval(AT_SECURE) != 0)
+		return "the program runs with raised privileges";
+	if (__asan_init != NULL || __lsan_init != NULL ||
+	    __tsan_init != NULL || __msan_init != NULL ||
+	    __hwasan_init != NULL)
+		return "the program holds a sanitizer runtime";
+	if (malloc != own_malloc)
+		return "the program has its own malloc";
+	return NULL;
+}
+
+void
+process_begin(void)
+{
+	if (why_not() != NULL)
+		bilge_mode = BILGE_PASSIVE;
+	else
+		bilge_begin();
+}
+
+static void
+check_at_exit(int status, void *unused)
+{
+	int wanted = bilge_exit_check(status);
+
+	(void)unused;
+	/* Called in exit(), exit() goes on with the handlers left. */
+	if (wanted != status)
+		exit(wanted);
+}
+
+static void
+check_at_quick_exit(void)
+{
+	int wanted = bilge_exit_check(quick_status);
+
+	if (wanted != quick_status)
+		NEXT(_exit)(wanted);
+}
+
+/* find_data - our writable segment, for leaving it out of the roots. */
+static int
+find_data(struct dl_phdr_info *info, size_t size, void *argument)
+{
+	struct bilge_host *host = argument;
+
+	(void)size;
+	if (info->dlpi_addr != (uintptr_t)__ehdr_start)
+		return 0;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type != PT_LOAD || (p->p_flags & PF_W) == 0)
+			continue;
+		host->data_start = info->dlpi_addr + p->p_vaddr;
+		host->data_end = host->data_start + p->p_memsz;
+	}
+	return 1;
+}
+
+/* drop_preload - BILGE_CHILDREN=0: what this program starts runs without us. */
+static void
+drop_preload(const char *library, char **environment)
+{
+	static const char name[] = "LD_PRELOAD=";
+	size_t length = strlen(library);
+
+	/* In place: libc has not yet made it its own. */
+	for (char **e = environment; *e != NULL; e++) {
+		char *value = *e + sizeof(name) - 1, *at;
+
+		if (strncmp(*e, name, sizeof(name) - 1) != 0)
+			continue;
+		at = strstr(value, library);
+		if (at == NULL)
+			return;
+		memmove(at, at + length, strlen(at + length) + 1);
+		while (*at == ':' || *at == ' ')
+			memmove(at, at + 1, strlen(at));
+		for (; *value == 0 && *e != NULL; e++)
+			e[0] = e[1];
+		return;
+	}
+}
+
+__attribute__((constructor)) static void
+start(int argc, char **argv, char **environment)
+{
+	struct bilge_host host = {
+		.command = BILGE_COMMAND,
+		.code_start = (uintptr_t)__ehdr_start,
+		.code_end = (uintptr_t)_end,
+		.thread_found = threads_found,
+	};
+	int saved_errno = errno;
+	const char *reason = why_not();
+	Dl_info self;
+
+	if (reason != NULL) {
+		bilge_start(&host, reason);
+		return;
+	}
+	host.library = dladdr(__ehdr_start, &self) != 0 ? self.dli_fname : "";
+	dl_iterate_phdr(find_data, &host);
+	bilge_start(&host, NULL);
+	if (bilge_mode == BILGE_ACTIVE) {
+		if (!options->children)
+			drop_preload(host.library, environment);
+		threads_init();
+		pthread_atfork(bilge_fork_prepare, bilge_fork_parent,
+			       bilge_fork_child);
+		on_exit(check_at_exit, NULL);
+		at_quick_exit(check_at_quick_exit);
+	}
+	errno = saved_errno;
+}
+
+PUBLIC void
+_exit(int status)
+{
+	NEXT(_exit)(bilge_exit_check(status));
+	__builtin_unreachable();
+}
+
+PUBLIC void
+_Exit(int status)
+{
+	NEXT(_Exit)(bilge_exit_check(status));
+	__builtin_unreachable();
+}
+
+PUBLIC void
+quick_exit(int status)
+{
+	quick_status = status;
+	NEXT(quick_exit)(status);
+	__builtin_unreachable();
+}

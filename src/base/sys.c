@@ -1,0 +1,396 @@
+/*
+ * sys.c - every system call the library makes.
+ *
+ * Owns nothing.  See sys.h for the contract.
+ */
+#include "base/sys.h"
+
+#include "base/arch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/mman.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define CALL0(n)	 arch_syscall(n, 0, 0, 0, 0, 0, 0)
+#define CALL1(n, a)	 arch_syscall(n, (long)(a), 0, 0, 0, 0, 0)
+#define CALL2(n, a, b)	 arch_syscall(n, (long)(a), (long)(b), 0, 0, 0, 0)
+#define CALL3(n, a, b, c) \
+	arch_syscall(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define CALL4(n, a, b, c, d) \
+	arch_syscall(n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define CALL5(n, a, b, c, d, e) \
+	arch_syscall(n, (long)(a), (long)(b), (long)(c), (long)(d), \
+		     (long)(e), 0)
+#define CALL6(n, a, b, c, d, e, f) \
+	arch_syscall(n, (long)(a), (long)(b), (long)(c), (long)(d), \
+		     (long)(e), (long)(f))
+
+long
+sys_mmap(uintptr_t addr, size_t size, int prot, int flags, int fd,
+	 uint64_t offset)
+{
+	return CALL6(SYS_mmap, addr, size, prot, flags, fd, offset);
+}
+
+int
+sys_munmap(uintptr_t addr, size_t size)
+{
+	return (int)CALL2(SYS_munmap, addr, size);
+}
+
+int
+sys_mprotect(uintptr_t addr, size_t size, int prot)
+{
+	return (int)CALL3(SYS_mprotect, addr, size, prot);
+}
+
+int
+sys_madvise(uintptr_t addr, size_t size, int advice)
+{
+	return (int)CALL3(SYS_madvise, addr, size, advice);
+}
+
+long
+sys_mremap(uintptr_t addr, size_t old_size, size_t new_size, int flags,
+	   uintptr_t new_addr)
+{
+	return CALL5(SYS_mremap, addr, old_size, new_size, flags, new_addr);
+}
+
+bool
+sys_is_readable(uintptr_t addr)
+{
+	/*
+	 * The kernel reads the set before it looks at how: a bad address is
+	 * EFAULT, a good one EINVAL.  No filter forbids this call.
+	 */
+	return CALL4(SYS_rt_sigprocmask, ~0, addr, NULL, 8) != -EFAULT;
+}
+
+/*
+ * retry_with_room - the program has used up its descriptors: allow one more
+ * for the moment of this call, where the hard limit lets us.
+ */
+static int
+retry_with_room(long call, long a, long b, long c, long d)
+{
+	struct rlimit old, raised;
+	int fd;
+
+	if (sys_getrlimit(RLIMIT_NOFILE, &old) != 0 ||
+	    old.rlim_cur >= old.rlim_max)
+		return -EMFILE;
+	raised = old;
+	raised.rlim_cur = old.rlim_max;
+	CALL4(SYS_prlimit64, 0, RLIMIT_NOFILE, &raised, NULL);
+	fd = (int)CALL4(call, a, b, c, d);
+	CALL4(SYS_prlimit64, 0, RLIMIT_NOFILE, &old, NULL);
+	return fd;
+}
+
+int
+sys_open(const char *path, int flags, int mode)
+{
+	int fd = (int)CALL4(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC,
+			    mode);
+
+	if (fd == -EMFILE)
+		fd = retry_with_room(SYS_openat, AT_FDCWD, (long)path,
+				     flags | O_CLOEXEC, mode);
+	return fd;
+}
+
+int
+sys_close(int fd)
+{
+	return (int)CALL1(SYS_close, fd);
+}
+
+long
+sys_read(int fd, void *buffer, size_t size)
+{
+	long n;
+
+	do
+		n = CALL3(SYS_read, fd, buffer, size);
+	while (n == -EINTR);
+	return n;
+}
+
+long
+sys_pread(int fd, void *buffer, size_t size, uint64_t offset)
+{
+	return CALL4(SYS_pread64, fd, buffer, size, offset);
+}
+
+long
+sys_write(int fd, const void *buffer, size_t size)
+{
+	return CALL3(SYS_write, fd, buffer, size);
+}
+
+static int
+write_all(int fd, const char *p, size_t size)
+{
+	while (size > 0) {
+		long n = sys_write(fd, p, size);
+
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return (int)n;
+		p += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int
+sys_write_all(int fd, const void *buffer, size_t size)
+{
+	const uint64_t raised = UINT64_C(1) << (SIGPIPE - 1) |
+				UINT64_C(1) << (SIGXFSZ - 1);
+	struct timespec now = { 0, 0 };
+	uint64_t old, pending = 0;
+	int error;
+
+	sys_sigprocmask(SIG_BLOCK, &raised, &old);
+	CALL2(SYS_rt_sigpending, &pending, 8);
+	error = write_all(fd, buffer, size);
+	/* Take back what we raised, unless one was waiting already. */
+	if ((error == -EPIPE || error == -EFBIG) && (pending & raised) == 0)
+		CALL4(SYS_rt_sigtimedwait, &raised, NULL, &now, 8);
+	sys_sigprocmask(SIG_SETMASK, &old, NULL);
+	return error;
+}
+
+long
+sys_lseek(int fd, int64_t offset, int whence)
+{
+	return CALL3(SYS_lseek, fd, offset, whence);
+}
+
+int
+sys_ioctl(int fd, unsigned long request, void *argument)
+{
+	return (int)CALL3(SYS_ioctl, fd, request, argument);
+}
+
+long
+sys_getdents(int fd, void *buffer, size_t size)
+{
+	return CALL3(SYS_getdents64, fd, buffer, size);
+}
+
+long
+sys_readlink(const char *path, char *buffer, size_t size)
+{
+	return CALL4(SYS_readlinkat, AT_FDCWD, path, buffer, size);
+}
+
+int
+sys_fstat(int fd, struct stat *ret)
+{
+	/* The kernel's struct stat is libc's on this processor. */
+	return (int)CALL2(SYS_fstat, fd, ret);
+}
+
+int
+sys_ftruncate(int fd, uint64_t size)
+{
+	return (int)CALL2(SYS_ftruncate, fd, size);
+}
+
+int
+sys_access(const char *path, int mode)
+{
+	return (int)CALL3(SYS_faccessat, AT_FDCWD, path, mode);
+}
+
+int
+sys_dup3(int from, int to, int flags)
+{
+	return (int)CALL3(SYS_dup3, from, to, flags);
+}
+
+int
+sys_fcntl(int fd, int command, long argument)
+{
+	return (int)CALL3(SYS_fcntl, fd, command, argument);
+}
+
+int
+sys_flock(int fd, int operation)
+{
+	return (int)CALL2(SYS_flock, fd, operation);
+}
+
+int
+sys_memfd_create(const char *name, unsigned flags)
+{
+	int fd = (int)CALL2(SYS_memfd_create, name, flags);
+
+	if (fd == -EMFILE)
+		fd = retry_with_room(SYS_memfd_create, (long)name,
+				     (long)flags, 0, 0);
+	return fd;
+}
+
+int
+sys_close_range(unsigned first, unsigned last)
+{
+	return (int)CALL3(SYS_close_range, first, last, 0);
+}
+
+int
+sys_getpid(void)
+{
+	return (int)CALL0(SYS_getpid);
+}
+
+int
+sys_gettid(void)
+{
+	return (int)CALL0(SYS_gettid);
+}
+
+int
+sys_tgkill(int pid, int tid, int sig)
+{
+	return (int)CALL3(SYS_tgkill, pid, tid, sig);
+}
+
+int
+sys_getrlimit(int resource, struct rlimit *ret)
+{
+	return (int)CALL4(SYS_prlimit64, 0, resource, NULL, ret);
+}
+
+int
+sys_execve(const char *path, char *const argv[], char *const envp[])
+{
+	return (int)CALL3(SYS_execve, path, argv, envp);
+}
+
+int
+sys_wait(int pid, int *ret_status)
+{
+	int error;
+
+	do
+		error = (int)CALL4(SYS_wait4, pid, ret_status, __WALL, NULL);
+	while (error == -EINTR);
+	return error < 0 ? error : 0;
+}
+
+int
+sys_membarrier(int command)
+{
+	return (int)CALL3(SYS_membarrier, command, 0, 0);
+}
+
+int
+sys_sched_yield(void)
+{
+	return (int)CALL0(SYS_sched_yield);
+}
+
+_Noreturn void
+sys_exit_group(int status)
+{
+	for (;;)
+		CALL1(SYS_exit_group, status);
+}
+
+/* The kernel's struct sigaction; libc's has another layout. */
+struct kernel_sigaction {
+	void (*handler)(int, siginfo_t *, void *);
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
+#define KERNEL_SA_RESTORER 0x04000000ul
+
+void sys_sigreturn(void);
+__asm__(".text\n"
+	".hidden sys_sigreturn\n"
+	".type sys_sigreturn, @function\n"
+	/* The nop belongs to the idiom by which unwinders know the frame. */
+	"nop\n"
+	"sys_sigreturn:\n"
+	"	mov $15, %rax\n"
+	"	syscall\n"
+	".size sys_sigreturn, . - sys_sigreturn\n");
+
+int
+sys_sigaction(int sig, void (*handler)(int, siginfo_t *, void *), int flags)
+{
+	struct kernel_sigaction action = {
+		.handler = handler,
+		.flags = (unsigned long)flags | KERNEL_SA_RESTORER,
+		.restorer = sys_sigreturn,
+		.mask = ~UINT64_C(0),
+	};
+
+	return (int)CALL4(SYS_rt_sigaction, sig, &action, NULL, 8);
+}
+
+int
+sys_sigprocmask(int how, const uint64_t *set, uint64_t *ret_old)
+{
+	return (int)CALL4(SYS_rt_sigprocmask, how, set, ret_old, 8);
+}
+
+int
+sys_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns)
+{
+	struct timespec limit = {
+		.tv_sec = (time_t)(timeout_ns / NSEC_PER_SEC),
+		.tv_nsec = (long)(timeout_ns % NSEC_PER_SEC),
+	};
+
+	return (int)CALL4(SYS_futex, word, FUTEX_WAIT_PRIVATE, value,
+			  timeout_ns == 0 ? NULL : &limit);
+}
+
+int
+sys_futex_wake(_Atomic uint32_t *word, unsigned count)
+{
+	return (int)CALL3(SYS_futex, word, FUTEX_WAKE_PRIVATE, count);
+}
+
+static uint64_t
+clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	/* libc's goes through the vDSO: no system call, no lock, no errno. */
+	if (clock_gettime(clock, &t) != 0)
+		return 0;
+	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
+}
+
+uint64_t
+sys_monotonic_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t
+sys_realtime_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+uint64_t
+sys_coarse_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC_COARSE);
+}

@@ -1,0 +1,83 @@
+/*
+ * sys.h - every system call the library makes, straight to the kernel.
+ *
+ * libc's wrappers are not used: they set errno, some are cancellation points
+ * and some are interposed by us.  Each function returns what the kernel
+ * returns, a failure as -errno.
+ *
+ * Defaults: any context.
+ */
+#ifndef BILGE_SYS_H
+#define BILGE_SYS_H
+
+#include "base/base.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+/* Memory.  sys_map returns MAP_FAILED's place as a negative number. */
+long sys_mmap(uintptr_t addr, size_t size, int prot, int flags, int fd,
+	      uint64_t offset);
+int sys_munmap(uintptr_t addr, size_t size);
+int sys_mprotect(uintptr_t addr, size_t size, int prot);
+int sys_madvise(uintptr_t addr, size_t size, int advice);
+long sys_mremap(uintptr_t addr, size_t old_size, size_t new_size, int flags,
+		uintptr_t new_addr);
+/* sys_is_readable - can the 8 bytes at a multiple of 8 be read? */
+bool sys_is_readable(uintptr_t addr);
+
+/* Files. */
+/* sys_open, sys_memfd_create - a used up soft limit does not stop them. */
+int sys_open(const char *path, int flags, int mode);
+int sys_close(int fd);
+long sys_read(int fd, void *buffer, size_t size);
+long sys_pread(int fd, void *buffer, size_t size, uint64_t offset);
+long sys_write(int fd, const void *buffer, size_t size);
+/*
+ * sys_write_all - retries short writes and EINTR; 0 or -errno.  A closed pipe
+ * or a file size limit is an error and nothing else: no signal is raised.
+ */
+int sys_write_all(int fd, const void *buffer, size_t size);
+long sys_lseek(int fd, int64_t offset, int whence);
+int sys_ioctl(int fd, unsigned long request, void *argument);
+long sys_getdents(int fd, void *buffer, size_t size);
+long sys_readlink(const char *path, char *buffer, size_t size);
+int sys_fstat(int fd, struct stat *ret);
+int sys_ftruncate(int fd, uint64_t size);
+int sys_access(const char *path, int mode);
+int sys_dup3(int from, int to, int flags);
+int sys_fcntl(int fd, int command, long argument);
+int sys_flock(int fd, int operation);
+int sys_memfd_create(const char *name, unsigned flags);
+int sys_close_range(unsigned first, unsigned last);
+
+/* Processes and threads. */
+int sys_getpid(void);
+int sys_gettid(void);
+int sys_tgkill(int pid, int tid, int sig);
+int sys_getrlimit(int resource, struct rlimit *ret);
+int sys_execve(const char *path, char *const argv[], char *const envp[]);
+/* sys_wait - wait for a child of any kind; 0 or -errno. */
+int sys_wait(int pid, int *ret_status);
+int sys_membarrier(int command);
+int sys_sched_yield(void);
+_Noreturn void sys_exit_group(int status);
+
+/* Signals.  A set is the kernel's: one bit a signal, bit 0 is signal 1. */
+int sys_sigaction(int sig, void (*handler)(int, siginfo_t *, void *),
+		  int flags);
+int sys_sigprocmask(int how, const uint64_t *set, uint64_t *ret_old);
+
+/* Futexes: private unless named otherwise. */
+int sys_futex_wait(_Atomic uint32_t *word, uint32_t value,
+		   uint64_t timeout_ns);
+int sys_futex_wake(_Atomic uint32_t *word, unsigned count);
+
+/* Clocks, nanoseconds. */
+uint64_t sys_monotonic_ns(void);
+uint64_t sys_realtime_ns(void);
+/* sys_coarse_ns - monotonic, a tick (1-4 ms) old at most; no system call. */
+uint64_t sys_coarse_ns(void);
+
+#endif

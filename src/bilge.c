@@ -1,0 +1,570 @@
+/*
+ * bilge.c - the face of the collector.
+ *
+ * Owns the order in which everything starts, the mode of the process, and
+ * what a wrong pointer means for the program.  This is the only file that
+ * sees all layers; it sets their hooks.
+ */
+#include "bilge.h"
+
+#include "base/panic.h"
+#include "base/sys.h"
+#include "collect/cycle.h"
+#include "heap/meta.h"
+#include "report/depot.h"
+#include "report/modules.h"
+#include "report/record.h"
+#include "report/render.h"
+#include "report/text.h"
+#include "settings/options.h"
+#include "settings/stats.h"
+#include "world/mutator.h"
+#include "world/roots.h"
+#include "world/stop.h"
+#include "world/unwind.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+enum bilge_mode bilge_mode;
+bool bilge_is_tracking;
+
+/* Fixed by bilge_begin() and bilge_start(). */
+static struct {
+	struct bilge_host host;
+	/* Atomic: relaxed, each set once. */
+	_Atomic bool unwinder_was_tried;
+	_Atomic bool has_unwinder;
+	int pid;		/* whose memory this is; another after vfork */
+} bilge;
+
+/* ----------------------------------------------------------------- starting */
+
+/* read_environment - before libc has set environ, from the kernel's copy. */
+static char **
+read_environment(void)
+{
+	static char *variables[512];
+	size_t size = 256 * KIB, filled = 0, count = 0;
+	int fd = sys_open("/proc/thread-self/environ", O_RDONLY, 0);
+	char *text = meta_map(size);
+	long n;
+
+	while (fd >= 0 && text != NULL &&
+	       (n = sys_read(fd, text + filled, size - 1 - filled)) > 0)
+		filled += (size_t)n;
+	for (size_t at = 0; at < filled; at += strlen(text + at) + 1)
+		if (strncmp(text + at, "BILGE_", 6) == 0 &&
+		    count + 1 < ARRAY_LEN(variables))
+			variables[count++] = text + at;
+	if (fd >= 0)
+		sys_close(fd);
+	return variables;
+}
+
+void
+bilge_begin(void)
+{
+	int error;
+
+	/* Set first: what is called below may allocate. */
+	bilge_mode = BILGE_ACTIVE;
+	error = heap_init();
+	if (error != 0) {
+		say("no address space for the heap; standing down");
+		bilge_mode = BILGE_PASSIVE;
+		return;
+	}
+	options_parse(environ != NULL ? environ : read_environment());
+	bilge_is_tracking = options->leaks != LEAKS_IGNORE;
+	heap_configure(bilge_is_tracking && options->past_end ? 1 : 0,
+		       bilge_is_tracking);
+	stop_set_signal((int)options->signal);
+	bilge.pid = sys_getpid();
+	if (bilge_is_tracking && depot_init() != 0)
+		bilge_is_tracking = false;
+}
+
+/* crash_report - panic's hook: bring the misuse into the record. */
+static void
+crash_report(const char *message)
+{
+	record_end(NULL, -1);
+	(void)message;
+}
+
+void
+bilge_start(const struct bilge_host *host, const char *reason)
+{
+	if (reason != NULL) {
+		say("standing down: %s", reason);
+		bilge_mode = BILGE_PASSIVE;
+		return;
+	}
+	if (bilge_mode == BILGE_UNBORN)
+		bilge_begin();
+	bilge.host = *host;
+	if (options->help) {
+		options_print_help();
+		sys_exit_group(0);
+	}
+	if (bilge_mode == BILGE_PASSIVE)
+		return;
+	panic_set_hook(crash_report);
+	roots_exclude(host->data_start, host->data_end);
+	if (options->roots == ROOTS_SEGMENTS)
+		roots_note_loader();
+	render_init(host->library, host->command);
+	bilge_thread_begin(false);
+	if (modules_init() != 0 || options->depth == 0)
+		store_relaxed(&bilge.unwinder_was_tried, true);
+	if (!bilge_is_tracking)
+		return;
+	record_open();
+	record_start(NULL);
+}
+
+/* --------------------------------------------------------------- allocating */
+
+/*
+ * try_unwinder - open libunwind at the first allocation after libc is ready.
+ *
+ * Not from our constructor: it runs before libc's, and a dlopen there would
+ * run libc's without arguments and environment.  Not under the loader: it
+ * would be entered a second time.
+ */
+static COLD void
+try_unwinder(uintptr_t caller)
+{
+	static atomic_flag is_trying = ATOMIC_FLAG_INIT;
+
+	if (bilge.host.code_start == 0 || environ == NULL ||
+	    mutator_self == NULL || mutator_self->park.hold != 0 ||
+	    modules_is_loader(caller) ||
+	    atomic_flag_test_and_set(&is_trying))
+		return;
+	store_relaxed(&bilge.unwinder_was_tried, true);
+	if (unwind_init(bilge.host.code_start, bilge.host.code_end))
+		store_relaxed(&bilge.has_unwinder, true);
+	else
+		say("libunwind is missing; call stacks are not kept");
+}
+
+/* is_sampled - is this allocation's stack to be kept? */
+static bool
+is_sampled(struct mutator *m, size_t size)
+{
+	if (options->sample <= 1)
+		return true;
+	m->sample_left -= (int64_t)MIN(size, (size_t)INT64_MAX);
+	if (m->sample_left > 0)
+		return false;
+	m->sample_left = (int64_t)options->sample;
+	return true;
+}
+
+static NOINLINE uint32_t
+current_site(size_t size)
+{
+	uintptr_t frames[DEPOT_DEPTH_MAX];
+	struct mutator *m = mutator_self;
+	uint32_t count, site;
+	uint64_t mask;
+
+	if (m == NULL)
+		return SITE_UNKNOWN;
+	if (unlikely(m->is_unwinding))
+		return SITE_NONE;	/* ours, not the program's */
+	if (unlikely(m->ignore_depth > 0))
+		return SITE_IGNORED;
+	if (!load_relaxed(&bilge.has_unwinder) || !is_sampled(m, size))
+		return SITE_UNKNOWN;
+	mutator_hold();
+	count = unwind_capture(frames, (uint32_t)options->depth);
+	site = count == 0 ? SITE_UNKNOWN : depot_find(frames, count);
+	if (site == 0) {
+		mutator_mask_signals(&mask);
+		site = depot_intern(frames, count);
+		/* While it is certainly loaded. */
+		for (uint32_t i = 0; i < count; i++)
+			modules_find(frames[i] - 1);
+		mutator_unmask_signals(mask);
+	}
+	mutator_release();
+	return site;
+}
+
+void *
+bilge_alloc_tracked(size_t size, size_t alignment, bool zero,
+		    const void *caller)
+{
+	struct mutator *before = mutator_self;
+	void *block = alignment == 0 ? heap_alloc(size, zero)
+				     : heap_alloc_aligned(size, alignment);
+
+	if (block == NULL)
+		return NULL;
+	if (unlikely(before == NULL) && bilge.host.thread_found != NULL)
+		bilge.host.thread_found();
+	if (unlikely(!load_relaxed(&bilge.unwinder_was_tried)))
+		try_unwinder((uintptr_t)caller);
+	heap_note(block, size, current_site(size));
+	return block;
+}
+
+static COLD _Noreturn void
+die_of_misuse(const char *function, const void *address,
+	      enum heap_verdict verdict)
+{
+	const char *what = verdict == HEAP_DOUBLE_FREE ? "double free"
+						       : "invalid pointer";
+	uintptr_t frames[DEPOT_DEPTH_MAX];
+	uint32_t count = 0;
+
+	atomic_fetch_add_explicit(&stats.misuses, 1, memory_order_relaxed);
+	if (load_relaxed(&bilge.has_unwinder))
+		count = unwind_capture(frames, 32);
+	record_misuse(function, address, what, frames, count);
+	panic("%s(): %s %p", function, what, (void *)(uintptr_t)address);
+}
+
+/*
+ * is_certainly_invalid - an address outside the heap that no allocator can
+ * have given out: on the caller's stack, or in a loaded object.
+ */
+static bool
+is_certainly_invalid(uintptr_t address)
+{
+	uintptr_t sp = arch_stack_pointer();
+	struct mutator *m = mutator_self;
+	bool is_object;
+
+	if (bilge_mode != BILGE_ACTIVE)
+		return false;
+	mutator_hold();
+	is_object = modules_find(address) != MODULE_NONE;
+	mutator_release();
+	if (is_object || address % SLOT_ALIGN != 0)
+		return true;
+	if (m != NULL && m->has_own_stack)
+		return address >= sp && address < m->tp;
+	return address >= sp && sys_getpid() == sys_gettid() &&
+	       address < (uintptr_t)environ;
+}
+
+bool
+bilge_free(void *block, const char *function)
+{
+	enum heap_verdict verdict = heap_free(block);
+
+	if (likely(verdict == HEAP_DONE))
+		return true;
+	if (verdict == HEAP_FOREIGN &&
+	    !is_certainly_invalid((uintptr_t)block))
+		return false;
+	die_of_misuse(function, block, verdict);
+}
+
+void *
+bilge_resize(void *block, size_t size, bool *ret_foreign, const char *function)
+{
+	void *moved = NULL;
+	enum heap_verdict verdict = heap_resize(block, size, &moved);
+
+	*ret_foreign = false;
+	switch (verdict) {
+	case HEAP_DONE:
+		if (bilge_is_tracking)
+			heap_note(moved, size, current_site(size));
+		return moved;
+	case HEAP_NO_MEMORY:
+		return NULL;
+	case HEAP_FOREIGN:
+		if (!is_certainly_invalid((uintptr_t)block)) {
+			*ret_foreign = true;
+			return NULL;
+		}
+		break;
+	case HEAP_DOUBLE_FREE:
+	case HEAP_INVALID:
+		break;
+	}
+	die_of_misuse(function, block, verdict);
+}
+
+/* ------------------------------------------------------------------ threads */
+
+void
+bilge_thread_begin(bool has_own_stack)
+{
+	if (bilge_mode == BILGE_ACTIVE)
+		heap_thread_begin(has_own_stack);
+}
+
+void
+bilge_thread_end(bool keep_result)
+{
+	unwind_thread_end();
+	heap_thread_end(keep_result);
+}
+
+void
+bilge_thread_joined(uintptr_t thread_pointer)
+{
+	mutator_joined(thread_pointer);
+}
+
+void
+bilge_thread_detached(uintptr_t thread_pointer)
+{
+	mutator_detached(thread_pointer);
+}
+
+void
+bilge_limit(size_t limit)
+{
+	if (bilge_mode != BILGE_ACTIVE)
+		return;
+	heap_limit(limit);
+	if (bilge_is_tracking)
+		depot_shrink(limit / 16);
+}
+
+void
+bilge_library_closed(void)
+{
+	if (bilge_mode != BILGE_ACTIVE || !bilge_is_tracking)
+		return;
+	mutator_hold();
+	if (modules_closed())
+		unwind_forget();
+	mutator_release();
+}
+
+/* --------------------------------------------------------------------- fork */
+
+static uint64_t fork_mask;	/* Owner thread: of the forking one */
+
+void
+bilge_fork_prepare(void)
+{
+	if (bilge_mode != BILGE_ACTIVE)
+		return;
+	cycle_fork_lock();
+	mutator_mask_signals(&fork_mask);
+	mutator_fork_lock();
+	mutator_hold();
+	roots_fork_lock();
+	heap_fork_prepare();
+	unwind_fork_lock();
+	depot_fork_lock();
+	record_fork_lock();
+	modules_fork_lock();
+	meta_fork_lock();
+}
+
+static void
+fork_done(bool in_child)
+{
+	meta_fork_unlock(in_child);
+	modules_fork_unlock(in_child);
+	record_fork_unlock(in_child);
+	depot_fork_unlock(in_child);
+	unwind_fork_unlock(in_child);
+	heap_fork_done(in_child);
+	roots_fork_unlock(in_child);
+	mutator_fork_unlock(in_child);
+	cycle_fork_unlock(in_child);
+	mutator_release();
+	mutator_unmask_signals(fork_mask);
+}
+
+void
+bilge_fork_parent(void)
+{
+	if (bilge_mode == BILGE_ACTIVE)
+		fork_done(false);
+}
+
+void
+bilge_fork_child(void)
+{
+	if (bilge_mode != BILGE_ACTIVE)
+		return;
+	bilge.pid = sys_getpid();
+	fork_done(true);
+}
+
+/* ---------------------------------------------------------------- reporting */
+
+static int
+open_report(void)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if (strcmp(options->report, "stderr") == 0)
+		return 2;
+	if (strcmp(options->report, "none") == 0)
+		return -1;
+	if (!record_expand(options->report, path, sizeof(path))) {
+		say("the path of BILGE_REPORT is too long");
+		return 2;
+	}
+	/* Appended: what other processes reported there is not lost. */
+	fd = sys_open(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
+	if (fd < 0) {
+		say("the report %s cannot be written (error %d)", path, -fd);
+		return 2;
+	}
+	return fd;
+}
+
+static void
+print_report(struct record *memory, const struct leak_group *groups,
+	     size_t count)
+{
+	uint64_t mask;
+	int fd;
+
+	if (count == 0)
+		return;
+	fd = open_report();
+	if (fd < 0)
+		return;
+	mutator_mask_signals(&mask);
+	if (memory == NULL || memory->has_failed ||
+	    !render_report(memory->fd, fd, environ))
+		text_write(fd, groups, count);
+	mutator_unmask_signals(mask);
+	if (fd != 2)
+		sys_close(fd);
+}
+
+static void
+sum_up(const struct leak_group *groups, size_t count)
+{
+	stats.leak = (struct leak_stats){ 0 };
+	for (size_t i = 0; i < count; i++) {
+		if (groups[i].is_direct) {
+			stats.leak.direct_bytes += groups[i].bytes;
+			stats.leak.direct_blocks += groups[i].blocks;
+		} else {
+			stats.leak.indirect_bytes += groups[i].bytes;
+			stats.leak.indirect_blocks += groups[i].blocks;
+		}
+	}
+}
+
+/*
+ * check - everything the program had in callee-saved registers is in this
+ * function's frame or above, and the collector scans from here on.
+ */
+static NOINLINE int
+check(void)
+{
+	__builtin_unwind_init();
+	return cycle_check((uintptr_t)__builtin_frame_address(0) -
+			   ARCH_SAVED_REGISTERS);
+}
+
+size_t
+bilge_check(int exit_status)
+{
+	const struct leak_group *groups;
+	struct record memory;
+	bool has_memory;
+	size_t count, leaked;
+
+	if (bilge_mode != BILGE_ACTIVE || !bilge_is_tracking ||
+	    sys_getpid() != bilge.pid || check() != 0)
+		return 0;
+	groups = leaks_groups(&count);
+	sum_up(groups, count);
+	leaked = stats.leak.direct_blocks + stats.leak.indirect_blocks;
+	has_memory = count > 0 && record_open_memory(&memory);
+	if (has_memory)
+		record_start(&memory);
+	record_leaks(has_memory ? &memory : NULL, groups, count);
+	record_end(has_memory ? &memory : NULL, exit_status);
+	print_report(has_memory ? &memory : NULL, groups, count);
+	if (has_memory)
+		sys_close(memory.fd);
+	cycle_end();
+	return leaked;
+}
+
+/* check_once - Returns: how many blocks were leaked, if this is the time. */
+static size_t
+check_once(int exit_status)
+{
+	static atomic_flag done = ATOMIC_FLAG_INIT;
+
+	/* A child of vfork shares our memory: it has no say. */
+	if (bilge_mode != BILGE_ACTIVE || sys_getpid() != bilge.pid ||
+	    atomic_flag_test_and_set(&done))
+		return 0;
+	return bilge_check(exit_status);
+}
+
+int
+bilge_exit_check(int exit_status)
+{
+	if (check_once(exit_status) > 0 && exit_status == 0)
+		return (int)options->exitcode;
+	return exit_status;
+}
+
+bool
+bilge_exit_check_now(void)
+{
+	return check_once(-1) > 0;
+}
+
+/* ------------------------------------------------ LeakSanitizer's interface */
+
+bool
+bilge_root_add(const void *start, size_t size)
+{
+	bool done;
+
+	mutator_hold();
+	done = roots_register((uintptr_t)start, size);
+	mutator_release();
+	return done;
+}
+
+bool
+bilge_root_remove(const void *start, size_t size)
+{
+	bool done;
+
+	mutator_hold();
+	done = roots_unregister((uintptr_t)start, size);
+	mutator_release();
+	return done;
+}
+
+void
+bilge_ignore_begin(void)
+{
+	bilge_thread_begin(false);
+	if (mutator_self != NULL)
+		mutator_self->ignore_depth++;
+}
+
+void
+bilge_ignore_end(void)
+{
+	if (mutator_self != NULL && mutator_self->ignore_depth > 0)
+		mutator_self->ignore_depth--;
+}
+
+void
+bilge_ignore_block(const void *block)
+{
+	heap_set_site(block, SITE_IGNORED);
+}

@@ -1,0 +1,137 @@
+/*
+ * bilge.h - the face of the collector: what preload/ calls.
+ *
+ * Defaults: Context: mutator, also its signal handlers.  Safety: MT-Safe,
+ * AS-Safe (a handler that interrupted an allocation gets its memory from a
+ * cache of its own), AC-Safe.  errno is left alone.
+ */
+#ifndef BILGE_H
+#define BILGE_H
+
+#include "heap/heap.h"
+
+/* How the library behaves in this process. */
+enum bilge_mode {
+	BILGE_UNBORN,	/* nothing was allocated yet */
+	BILGE_ACTIVE,
+	BILGE_PASSIVE,	/* it stands down: calls go to the next allocator */
+};
+
+/* What only preload/ can know or do. */
+struct bilge_host {
+	const char *library;		/* path of the preloaded object */
+	const char *command;		/* installed path of the command */
+	uintptr_t code_start, code_end;	/* its mapping */
+	uintptr_t data_start, data_end;	/* a part of it: no roots there */
+	/* A thread nobody announced has allocated: see that its end is seen. */
+	void (*thread_found)(void);
+};
+
+/* Atomic: relaxed, changes before the program's first thread starts. */
+extern enum bilge_mode bilge_mode;
+
+/* Fixed by bilge_begin(): are sizes and sites kept? */
+extern bool bilge_is_tracking;
+
+/* bilge_begin - settings and heap; done by the first allocation.  Early. */
+void bilge_begin(void);
+
+/*
+ * bilge_start - everything else, from the library's constructor.
+ * Units: reason, why the library has to stand down; NULL if it has not.
+ */
+void bilge_start(const struct bilge_host *host, const char *reason);
+
+/*
+ * bilge_alloc_tracked - the way of bilge_alloc() when sites are kept.
+ * Units: caller, an address in the code that asked, or 0.
+ */
+void *bilge_alloc_tracked(size_t size, size_t alignment, bool zero,
+			  const void *caller);
+
+/*
+ * bilge_alloc - a block; zeroed if asked for.
+ * Returns: NULL when there is no memory or size exceeds PTRDIFF_MAX.
+ */
+ALWAYS_INLINE void *
+bilge_alloc(size_t size, bool zero)
+{
+	if (unlikely(bilge_is_tracking))
+		return bilge_alloc_tracked(size, 0, zero,
+					   __builtin_return_address(0));
+	return heap_alloc(size, zero);
+}
+
+ALWAYS_INLINE void *
+bilge_alloc_aligned(size_t size, size_t alignment)
+{
+	if (unlikely(bilge_is_tracking))
+		return bilge_alloc_tracked(size, alignment, false,
+					   __builtin_return_address(0));
+	return heap_alloc_aligned(size, alignment);
+}
+
+/*
+ * bilge_free - give a block back.
+ *
+ * A block freed twice, or an address where no block begins, ends the process
+ * with one line that names function and address.
+ *
+ * Returns: false when the address is not ours: the next allocator's.
+ */
+bool bilge_free(void *block, const char *function);
+
+/*
+ * bilge_resize - size is not 0.
+ * Returns: the block, NULL when there is no memory: then the old one stands.
+ *          *ret_foreign: it is not ours.
+ */
+void *bilge_resize(void *block, size_t size, bool *ret_foreign,
+		   const char *function);
+
+/* Threads.  See heap_thread_begin(), mutator_end(), mutator_joined(). */
+void bilge_thread_begin(bool has_own_stack);
+void bilge_thread_end(bool keep_result);
+void bilge_thread_joined(uintptr_t thread_pointer);
+void bilge_thread_detached(uintptr_t thread_pointer);
+
+/* Fork, from the handlers of pthread_atfork(3). */
+void bilge_fork_prepare(void);
+void bilge_fork_parent(void);
+void bilge_fork_child(void);
+
+/* bilge_limit - setrlimit(2) is about to limit the address space. */
+void bilge_limit(size_t limit);
+
+/* bilge_library_closed - dlclose(3) has returned. */
+void bilge_library_closed(void);
+
+/*
+ * bilge_check - look for leaks and report them.
+ *
+ * Units:   exit_status, of the process that is about to end; -1 when it goes
+ *          on.
+ * Returns: how many blocks were leaked; 0 when the check was abandoned.
+ */
+size_t bilge_check(int exit_status);
+
+/*
+ * bilge_exit_check - the check at exit, once in a process.
+ * Returns: the status to exit with.
+ */
+int bilge_exit_check(int exit_status);
+
+/*
+ * bilge_exit_check_now - the check at exit, now: it is not repeated.
+ * Returns: were there leaks?
+ */
+bool bilge_exit_check_now(void);
+
+/* LeakSanitizer's interface. */
+void bilge_ignore_begin(void);
+void bilge_ignore_end(void);
+void bilge_ignore_block(const void *block);
+bool bilge_root_add(const void *start, size_t size);
+bool bilge_root_remove(const void *start, size_t size);
+
+#endif

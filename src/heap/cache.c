@@ -1,0 +1,589 @@
+/*
+ * cache.c - a mutator's claimed words and the spans behind them.
+ *
+ * Owns struct cache, which spans a cache allocates from, and the caches of
+ * threads that ended (orphans).
+ *
+ * Always true:
+ *   C1  a cache's span lists hold exactly its spans that have free bits, and
+ *       no free bit lies below a span's cursor;
+ *   C2  the claimed word of a class is 0 in its span's `free`: a slot of it
+ *       that is free is in the claim;
+ *   C3  a span is in at most one list of returned spans, because only who
+ *       set SPAN_LISTED puts it there;
+ *   C4  a span in a cache's list of returned spans may belong to another cache
+ *       by now: who drains the list passes it on;
+ *   C5  a span is destroyed only when it is empty, unlisted and without
+ *       visitors: one holds a slot when it comes, so none can come any more.
+ *
+ * A cache is its thread's alone; orphans are guarded by orphans.lock
+ * (RANK_HEAP).
+ *
+ * Atomics: [R] a returned bit is set before SPAN_LISTED is looked at, and
+ * SPAN_LISTED is cleared before the bits are read; both are full barriers, so
+ * that a bit is either seen or the span is listed again.  [Q] release at the
+ * push of a list pairs with acquire at its drain.  [V] release when a visitor
+ * leaves pairs with acquire in is_untouched().  [S] a claim's sequence is odd
+ * while its fields change.
+ */
+#include "heap/cache.h"
+
+#include "base/lock.h"
+#include "base/panic.h"
+#include "heap/meta.h"
+#include "world/mutator.h"
+
+#include <string.h>
+
+/* How many orphans one thread looks at before it takes fresh memory. */
+#define ADOPT_TRIES	8
+
+__thread struct cache *cache_self __attribute__((tls_model("initial-exec")));
+
+/* Atomic: relaxed; changes only while the world is stopped. */
+_Atomic bool cache_blackens;
+
+static struct {
+	/* Guarded by lock. */
+	struct lock lock;
+	struct cache *orphans;
+	struct cache *known;
+	/* Atomic: relaxed, a hint whether looking is worth the lock. */
+	_Atomic size_t count;
+} heap = { .lock = LOCK_INIT(RANK_HEAP) };
+
+/* --------------------------------------------------------------- span lists */
+
+static void
+link_span(struct cache *cache, struct span *span)
+{
+	struct span **head = &cache->spans[span->class];
+
+	span->prev = NULL;
+	span->next = *head;
+	if (*head != NULL)
+		(*head)->prev = span;
+	*head = span;
+	span->is_linked = true;
+}
+
+static void
+unlink_span(struct cache *cache, struct span *span)
+{
+	if (span->prev != NULL)
+		span->prev->next = span->next;
+	else
+		cache->spans[span->class] = span->next;
+	if (span->next != NULL)
+		span->next->prev = span->prev;
+	span->is_linked = false;
+}
+
+/* is_untouched - no visitor, and in no list of returned spans. */
+static bool
+is_untouched(const struct span *span)
+{
+	/* acquire [V] */
+	return load_acquire(&span->remote) == 0;
+}
+
+static void
+destroy_span(struct cache *cache, struct span *span)
+{
+	struct claim *claim = &cache->claims[span->class];
+
+	ASSERT(span->full_words == span->words);		/* S2 */
+	if (claim->span == span) {
+		ASSERT(claim->bits == 0);			/* C2 */
+		claim->span = NULL;
+	}
+	if (span->is_linked)
+		unlink_span(cache, span);
+	if (cache->spare[span->class] == span)
+		cache->spare[span->class] = NULL;
+	span_destroy(span);
+}
+
+/*
+ * An empty span is kept if it is the first of its class and small: the next
+ * allocation would only cut it anew.
+ */
+static void
+settle_empty_span(struct cache *cache, struct span *span)
+{
+	struct span **spare = &cache->spare[span->class];
+	uint64_t mask;
+
+	if (*spare == NULL && span->run_units == 1) {
+		*spare = span;
+		return;
+	}
+	if (*spare == span || !is_untouched(span))		/* C5 */
+		return;
+	/* The arena's lock must be free when a handler of ours wants it. */
+	mutator_mask_signals(&mask);
+	destroy_span(cache, span);
+	mutator_unmask_signals(mask);
+}
+
+void
+cache_put_slow(struct cache *cache, struct span *span, uint32_t word)
+{
+	if (!span->is_linked)
+		link_span(cache, span);
+	if (span->free[word] != span_word_mask(span, word))
+		return;
+	span->full_words++;
+	if (span->full_words == span->words)
+		settle_empty_span(cache, span);
+}
+
+/* ------------------------------------------------------- frees from outside */
+
+static void
+push_returned(struct cache *cache, struct span *span)
+{
+	struct span *head = load_relaxed(&cache->returned);
+
+	do
+		span->next_listed = head;
+	/* release [Q] */
+	while (!atomic_compare_exchange_weak_explicit(&cache->returned, &head,
+	       span, memory_order_release, memory_order_relaxed));
+}
+
+/*
+ * is_claimed_free - does the owner hold this slot as a free one?  Asked by
+ * other threads, of a slot they believe to be theirs: were they right, its bit
+ * left the claim before they got the address.
+ */
+static bool
+is_claimed_free(const struct span *span, uint32_t word, uint64_t bit)
+{
+	const struct cache *owner = load_acquire(&span->owner);
+	const struct claim *claim = &owner->claims[span->class];
+	uint32_t before = load_acquire(&claim->sequence);	/* [S] */
+	bool found = claim->span == span && claim->word == word &&
+		(__atomic_load_n(&claim->bits, __ATOMIC_RELAXED) & bit) != 0;
+
+	if (likely(!found))
+		return false;
+	atomic_thread_fence(memory_order_acquire);		/* [S] */
+	/* It moved meanwhile: the bit may stand for another slot. */
+	return before % 2 == 0 && load_relaxed(&claim->sequence) == before;
+}
+
+bool
+cache_is_free(const struct span *span, uint32_t slot)
+{
+	uint32_t word = slot / WORD_BITS;
+	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
+
+	/*
+	 * relaxed: a slot that the program rightly holds left `free` before
+	 * its address was given away.
+	 */
+	return ((__atomic_load_n(&span->free[word], __ATOMIC_RELAXED) |
+		 load_relaxed(&span->returned[word])) & bit) != 0 ||
+	       is_claimed_free(span, word, bit);
+}
+
+bool
+cache_return(struct span *span, uint32_t slot)
+{
+	uint32_t word = slot / WORD_BITS;
+	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
+	bool done;
+
+	if (cache_is_free(span, slot))
+		return false;
+	/* relaxed: ordered by [R]. */
+	atomic_fetch_add_explicit(&span->remote, SPAN_VISITOR,
+				  memory_order_relaxed);
+	/* [R] */
+	done = (atomic_fetch_or_explicit(&span->returned[word], bit,
+					 memory_order_seq_cst) & bit) == 0;
+	if ((atomic_load_explicit(&span->remote, memory_order_seq_cst) &
+	     SPAN_LISTED) == 0 &&
+	    (atomic_fetch_or_explicit(&span->remote, SPAN_LISTED,
+				      memory_order_seq_cst) &
+	     SPAN_LISTED) == 0)
+		push_returned(load_acquire(&span->owner), span);
+	/* release [V] */
+	atomic_fetch_sub_explicit(&span->remote, SPAN_VISITOR,
+				  memory_order_release);
+	return done;
+}
+
+/* merge_returned - take a listed span's returned bits into `free` (C1). */
+static void
+merge_returned(struct cache *cache, struct span *span)
+{
+	struct claim *claim = &cache->claims[span->class];
+
+	for (uint32_t w = 0; w < span->words; w++) {
+		uint64_t bits;
+
+		if (load_relaxed(&span->returned[w]) == 0)
+			continue;
+		bits = atomic_exchange_explicit(&span->returned[w], 0,
+						memory_order_acquire);
+		if ((bits & (span->free[w] | cache_claimed(span, w))) != 0)
+			panic("double free of a block in the 64 slots at %p",
+			      (void *)span_slot_addr(span, w * WORD_BITS));
+		if (claim->span == span && claim->word == w) {	/* C2 */
+			claim->fresh &= ~bits;
+			claim->bits |= bits;
+			continue;
+		}
+		span->free[w] |= bits;
+		span->cursor = MIN(span->cursor, w);
+		if (!span->is_linked)
+			link_span(cache, span);
+		if (span->free[w] == span_word_mask(span, w))
+			span->full_words++;
+	}
+	if (span->full_words == span->words)
+		settle_empty_span(cache, span);
+}
+
+static void
+drain_returned(struct cache *cache)
+{
+	struct span *span, *next;
+
+	if (likely(load_relaxed(&cache->returned) == NULL))
+		return;
+	/* acquire [Q] */
+	span = atomic_exchange_explicit(&cache->returned, NULL,
+					memory_order_acquire);
+	for (; span != NULL; span = next) {
+		struct cache *owner = load_acquire(&span->owner);
+
+		next = span->next_listed;
+		if (owner != cache) {				/* C4 */
+			push_returned(owner, span);
+			continue;
+		}
+		/* [R] */
+		atomic_fetch_and_explicit(&span->remote, ~SPAN_LISTED,
+					  memory_order_seq_cst);
+		merge_returned(cache, span);
+	}
+}
+
+/* ----------------------------------------------------------------- claiming */
+
+/* move_claim - before and after a claim gets another word. */
+static void
+move_claim(struct claim *claim)
+{
+	/* acq_rel [S]: the fields change while the sequence is odd. */
+	store_release(&claim->sequence, load_relaxed(&claim->sequence) + 1);
+	atomic_thread_fence(memory_order_release);
+}
+
+static bool
+claim_word(struct cache *cache, struct span *span)
+{
+	struct claim *claim = &cache->claims[span->class];
+	uint32_t w = span->cursor;
+	uint64_t bits;
+
+	while (w < span->words && span->free[w] == 0)
+		w++;
+	span->cursor = w;
+	if (w == span->words)
+		return false;
+	bits = span->free[w];
+	if (bits == span_word_mask(span, w))
+		span->full_words--;
+	if (cache->spare[span->class] == span)
+		cache->spare[span->class] = NULL;
+	claim->fresh = w >= span->virgin_word && span->is_zero ? bits : 0;
+	span->virgin_word = MAX(span->virgin_word, w + 1);
+	move_claim(claim);
+	claim->span = span;
+	claim->word = w;
+	claim->slot_size = span->slot_size;
+	claim->base = span_slot_addr(span, w * WORD_BITS);
+	/*
+	 * The order matters to fork: a child that finds this half done loses
+	 * these slots at worst.
+	 */
+	atomic_signal_fence(memory_order_seq_cst);
+	__atomic_store_n(&span->free[w], 0, __ATOMIC_RELAXED);
+	if (unlikely(load_relaxed(&cache_blackens)))		/* H3 */
+		atomic_fetch_or_explicit(&span->mark[w], bits,
+					 memory_order_relaxed);
+	claim->bits = bits;
+	move_claim(claim);
+	return true;
+}
+
+/* adopt_span - take a span of this class from a thread that ended. */
+static bool
+adopt_span(struct cache *cache, unsigned class)
+{
+	bool found = false;
+	unsigned tries = 0;
+
+	if (likely(load_relaxed(&heap.count) == 0))
+		return false;
+	lock_acquire(&heap.lock);
+	for (struct cache *o = heap.orphans; o != NULL && tries < ADOPT_TRIES;
+	     o = o->next_orphan, tries++) {
+		struct span *span;
+
+		drain_returned(o);
+		span = o->spans[class];
+		if (span == NULL)
+			continue;
+		if (o->spare[class] == span)
+			o->spare[class] = NULL;
+		unlink_span(o, span);
+		/* release: its lists and bitmaps are ours from here on. */
+		store_release(&span->owner, cache);
+		link_span(cache, span);
+		found = true;
+		break;
+	}
+	lock_release(&heap.lock);
+	return found;
+}
+
+bool
+cache_refill(struct cache *cache, unsigned class, bool with_sites)
+{
+	uint64_t mask;
+	struct span *span;
+
+	ASSERT(cache->claims[class].bits == 0);
+	drain_returned(cache);
+	if (cache->claims[class].bits != 0)
+		return true;
+	while ((span = cache->spans[class]) != NULL) {
+		if (claim_word(cache, span))
+			return true;
+		unlink_span(cache, span);
+	}
+	mutator_mask_signals(&mask);
+	if (!adopt_span(cache, class)) {
+		span = span_create(class, cache, with_sites);
+		if (span != NULL)
+			link_span(cache, span);
+	}
+	mutator_unmask_signals(mask);
+	span = cache->spans[class];
+	return span != NULL && claim_word(cache, span);
+}
+
+uint64_t
+cache_claimed(const struct span *span, uint32_t word)
+{
+	const struct cache *owner = load_acquire(&span->owner);
+	const struct claim *claim = &owner->claims[span->class];
+
+	return claim->span == span && claim->word == word ? claim->bits : 0;
+}
+
+/* ------------------------------------------------------ threads come and go */
+
+struct cache *
+cache_attach(void)
+{
+	struct cache *cache;
+
+	lock_acquire(&heap.lock);
+	cache = heap.orphans;
+	if (cache != NULL) {
+		heap.orphans = cache->next_orphan;
+		atomic_fetch_sub_explicit(&heap.count, 1,
+					  memory_order_relaxed);
+		cache->busy = 0;
+	} else {
+		cache = meta_alloc(sizeof(*cache));
+		if (cache != NULL) {
+			cache->next_known = heap.known;
+			heap.known = cache;
+		}
+	}
+	lock_release(&heap.lock);
+	return cache;
+}
+
+static void
+unclaim(struct cache *cache, struct claim *claim)
+{
+	struct span *span = claim->span;
+	uint64_t bits = claim->bits;
+
+	claim->span = NULL;
+	claim->bits = 0;
+	if (span == NULL || bits == 0)
+		return;
+	span->free[claim->word] |= bits;
+	span->cursor = MIN(span->cursor, claim->word);
+	cache_put_slow(cache, span, claim->word);
+}
+
+void
+cache_flush(struct cache *cache)
+{
+	for (unsigned class = 0; class < CLASS_COUNT; class++)
+		unclaim(cache, &cache->claims[class]);
+	drain_returned(cache);
+	for (unsigned class = 0; class < CLASS_COUNT; class++) {
+		struct span *spare = cache->spare[class];
+
+		if (spare != NULL && is_untouched(spare))		/* C5 */
+			destroy_span(cache, spare);
+	}
+}
+
+static void
+make_orphan_locked(struct cache *cache)
+{
+	cache->next_orphan = heap.orphans;
+	heap.orphans = cache;
+	atomic_fetch_add_explicit(&heap.count, 1, memory_order_relaxed);
+}
+
+void
+cache_detach(struct cache *cache)
+{
+	while (cache != NULL) {
+		struct cache *nested = cache->nested;
+
+		cache->nested = NULL;
+		cache_flush(cache);
+		lock_acquire(&heap.lock);
+		make_orphan_locked(cache);
+		lock_release(&heap.lock);
+		cache = nested;
+	}
+}
+
+struct cache *
+cache_nested(struct cache *cache)
+{
+	uint64_t mask;
+
+	while (cache->busy != 0) {
+		if (cache->nested == NULL) {
+			mutator_mask_signals(&mask);
+			/* A handler may have been here in between. */
+			if (cache->nested == NULL)
+				cache->nested = cache_attach();
+			mutator_unmask_signals(mask);
+			if (cache->nested == NULL)
+				return NULL;
+		}
+		cache = cache->nested;
+	}
+	return cache;
+}
+
+void
+cache_for_each(void (*visit)(struct cache *, void *), void *argument)
+{
+	for (struct cache *c = heap.known; c != NULL; c = c->next_known)
+		visit(c, argument);
+}
+
+/* --------------------------------------------------------------------- fork */
+
+void
+cache_fork_lock(void)
+{
+	lock_acquire(&heap.lock);
+}
+
+static bool
+is_own(const struct cache *cache)
+{
+	for (const struct cache *c = cache_self; c != NULL; c = c->nested)
+		if (c == cache)
+			return true;
+	return false;
+}
+
+/*
+ * rebuild_span - the owner of this span does not exist in the child, and may
+ * have been at work on it: believe the bitmaps only.
+ */
+static void
+rebuild_span(struct span *span, void *argument)
+{
+	struct cache *owner = load_relaxed(&span->owner);
+	bool any_returned = false, any_free = false;
+
+	(void)argument;
+	if (owner == NULL)				/* a large block */
+		return;
+	store_relaxed(&span->remote, 0);
+	for (uint32_t w = 0; w < span->words; w++)
+		any_returned |= load_relaxed(&span->returned[w]) != 0;
+	if (is_own(owner)) {
+		if (any_returned) {
+			store_relaxed(&span->remote, SPAN_LISTED);
+			push_returned(owner, span);
+		}
+		return;
+	}
+	span->full_words = 0;
+	span->cursor = 0;
+	for (uint32_t w = 0; w < span->words; w++) {
+		struct claim *claim = &owner->claims[span->class];
+
+		if (claim->span == span && claim->word == w)
+			span->free[w] |= claim->bits;
+		span->free[w] |= atomic_exchange_explicit(&span->returned[w],
+						0, memory_order_relaxed);
+		span->full_words += span->free[w] == span_word_mask(span, w);
+		any_free |= span->free[w] != 0;
+	}
+	span->is_linked = false;
+	/* Unknown what the owner was about to claim: nothing is virgin. */
+	span->virgin_word = span->words;
+	if (any_free)
+		link_span(owner, span);
+}
+
+static void
+reset_cache(struct cache *cache, void *argument)
+{
+	(void)argument;
+	store_relaxed(&cache->returned, NULL);
+	if (is_own(cache))
+		return;
+	memset(cache->spans, 0, sizeof(cache->spans));
+	memset(cache->spare, 0, sizeof(cache->spare));
+	cache->nested = NULL;
+	cache->busy = 0;
+}
+
+static void
+orphan_cache(struct cache *cache, void *argument)
+{
+	(void)argument;
+	if (is_own(cache))
+		return;
+	memset(cache->claims, 0, sizeof(cache->claims));
+	make_orphan_locked(cache);
+}
+
+void
+cache_fork_unlock(bool in_child)
+{
+	if (!in_child) {
+		lock_release(&heap.lock);
+		return;
+	}
+	heap.orphans = NULL;
+	store_relaxed(&heap.count, 0);
+	cache_for_each(reset_cache, NULL);
+	arena_for_each_span(rebuild_span, NULL);
+	cache_for_each(orphan_cache, NULL);
+	lock_reset(&heap.lock);
+}

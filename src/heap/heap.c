@@ -1,0 +1,589 @@
+/*
+ * heap.c - allocate, resize, free.
+ *
+ * Owns the choice of path: the fast ones touch the calling thread's cache
+ * only and can be stopped at any instruction (H1); everything else runs
+ * inside mutator_hold() (H2).
+ *
+ * A signal handler may have interrupted any of it.  It finds the cache busy
+ * and allocates from a nested one; sections that take locks run with signals
+ * blocked.
+ *
+ * Not here: what a wrong pointer means for the program (bilge.c).
+ */
+#include "heap/heap.h"
+
+#include "base/panic.h"
+#include "base/sys.h"
+#include "heap/meta.h"
+#include "world/mutator.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+/* From this size on, moving page tables beats copying (measured: 256 KiB). */
+#define REMAP_MIN	(512 * KIB)
+
+/* Fixed by heap_configure(). */
+static struct {
+	size_t small_max;	/* largest request served from slots */
+	unsigned pad;
+	bool with_sites;
+} shape;
+
+/* Atomic: relaxed, only ever set. */
+static _Atomic bool size_was_asked;
+
+/*
+ * range_size - how much address space to reserve.  Where it is limited, the
+ * program needs some of it for stacks and mappings of its own.
+ */
+static size_t
+range_size(void)
+{
+	struct rlimit limit;
+	size_t size = TIB;
+
+	if (sys_getrlimit(RLIMIT_AS, &limit) != 0 ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return size;
+	while (size > UNIT_SIZE && size > limit.rlim_cur / 2)
+		size /= 2;
+	return size;
+}
+
+void
+heap_limit(size_t limit)
+{
+	uint64_t mask;
+
+	mutator_hold();
+	mutator_mask_signals(&mask);
+	arena_shrink(limit / 2);
+	meta_shrink(limit / 8);
+	mutator_unmask_signals(mask);
+	mutator_release();
+}
+
+int
+heap_init(void)
+{
+	size_t heap_size;
+	int error;
+
+	sizeclass_init();
+	heap_size = range_size();
+	error = meta_init(heap_size / 4);
+	if (error == 0)
+		error = arena_init(heap_size);
+	mutator_set_hook(cache_detach);
+	return error;
+}
+
+void
+heap_configure(unsigned pad, bool with_sites)
+{
+	shape.pad = pad;
+	shape.small_max = SLOT_SIZE_MAX - pad;
+	shape.with_sites = with_sites;
+}
+
+bool
+heap_thread_begin(bool has_own_stack)
+{
+	struct mutator *m = mutator_self;
+	uint64_t mask;
+
+	if (cache_self != NULL)
+		return true;
+	if (m == NULL)
+		m = mutator_register(has_own_stack);
+	if (m == NULL)
+		return false;
+	mutator_mask_signals(&mask);
+	mutator_hold();
+	if (cache_self == NULL) {
+		m->cache = cache_attach();
+		cache_self = m->cache;
+	}
+	mutator_release();
+	mutator_unmask_signals(mask);
+	return cache_self != NULL;
+}
+
+void
+heap_thread_end(bool keep_result)
+{
+	uint64_t mask;
+
+	/* A handler that allocates in between would revive the cache. */
+	mutator_mask_signals(&mask);
+	cache_self = NULL;
+	mutator_end(keep_result);
+	mutator_unmask_signals(mask);
+}
+
+/* --------------------------------------------------------------- allocating */
+
+static void *
+finish(void *block, size_t size, bool zero, bool fresh)
+{
+	if (zero && !fresh)
+		memset(block, 0, size);
+	return block;
+}
+
+static COLD void *
+alloc_large(size_t size, size_t alignment, bool zero)
+{
+	bool fresh = false;
+	struct span *span;
+	uint64_t mask;
+
+	mutator_hold();
+	mutator_mask_signals(&mask);
+	span = span_create_large(size + shape.pad, alignment,
+				 shape.with_sites, &fresh);
+	if (span != NULL && unlikely(load_relaxed(&cache_blackens)))
+		store_relaxed(&span->mark[0], 1);		/* H3 */
+	mutator_unmask_signals(mask);
+	mutator_release();
+	if (span == NULL)
+		return NULL;
+	return finish((void *)span->base, size, zero, fresh);
+}
+
+static NOINLINE void *
+alloc_slow(unsigned class, size_t size, bool zero)
+{
+	struct cache *cache;
+	void *block = NULL;
+	bool fresh = false;
+
+	if (!heap_thread_begin(false))
+		return NULL;
+	mutator_hold();
+	cache = cache_nested(cache_self);
+	if (cache != NULL) {
+		struct claim *claim = &cache->claims[class];
+
+		cache_enter(cache);
+		if (claim->bits != 0 ||
+		    cache_refill(cache, class, shape.with_sites))
+			block = cache_take(claim, &fresh);
+		cache_leave(cache);
+	}
+	mutator_release();
+	/* H1: it is in a register or in our frame while we may be stopped. */
+	arch_pin(block);
+	return block == NULL ? NULL : finish(block, size, zero, fresh);
+}
+
+ALWAYS_INLINE void *
+alloc_class(unsigned class, size_t size, bool zero)
+{
+	struct cache *cache = cache_self;
+	void *block;
+	bool fresh;
+
+	if (likely(cache_is_usable(cache))) {
+		cache_enter(cache);
+		block = cache_take(&cache->claims[class], &fresh);
+		cache_leave(cache);
+		if (likely(block != NULL))
+			return finish(block, size, zero, fresh);
+	}
+	return alloc_slow(class, size, zero);
+}
+
+void *
+heap_alloc(size_t size, bool zero)
+{
+	if (likely(size <= shape.small_max))
+		return alloc_class(sizeclass_of(size + shape.pad), size, zero);
+	if (size > PTRDIFF_MAX)
+		return NULL;
+	return alloc_large(size, SLOT_ALIGN, zero);
+}
+
+void *
+heap_alloc_aligned(size_t size, size_t alignment)
+{
+	size_t least = MAX(size + shape.pad, alignment);
+
+	if (alignment <= SLOT_ALIGN)
+		return heap_alloc(size, false);
+	if (size > PTRDIFF_MAX - alignment || alignment > PTRDIFF_MAX)
+		return NULL;
+	if (least <= SLOT_SIZE_MAX) {
+		unsigned class = sizeclass_of(least);
+
+		/* Spans begin at 64 KiB: a slot is as aligned as its size. */
+		while (class < CLASS_COUNT &&
+		       sizeclass_slot_size[class] % alignment != 0)
+			class++;
+		if (class < CLASS_COUNT && alignment <= UNIT_SIZE &&
+		    sizeclass_slot_size[class] - size <= SPAN_SLACK_MAX)
+			return alloc_class(class, size, false);
+	}
+	return alloc_large(size, alignment, false);
+}
+
+/* ------------------------------------------------------------------ freeing */
+
+/* verdict_outside - on an address that no span covers. */
+static enum heap_verdict
+verdict_outside(uintptr_t block)
+{
+	if (!arena_contains(block))
+		return HEAP_FOREIGN;
+	/* Large blocks begin a unit, and take their span with them. */
+	return block % UNIT_SIZE == 0 ? HEAP_DOUBLE_FREE : HEAP_INVALID;
+}
+
+static enum heap_verdict
+free_large(struct span *span, uintptr_t block)
+{
+	uint64_t mask;
+
+	if (block != span->base)
+		return HEAP_INVALID;
+	mutator_hold();
+	mutator_mask_signals(&mask);
+	/* Whoever sets the bit first destroys the span. */
+	if (atomic_fetch_or_explicit(&span->returned[0], 1,
+	    memory_order_acq_rel) & 1) {
+		mutator_unmask_signals(mask);
+		mutator_release();
+		return HEAP_DOUBLE_FREE;
+	}
+	span_destroy(span);
+	mutator_unmask_signals(mask);
+	mutator_release();
+	return HEAP_DONE;
+}
+
+/* free_shared - the slot belongs to another thread's cache, or ours is busy. */
+static NOINLINE enum heap_verdict
+free_shared(struct span *span, uintptr_t block)
+{
+	uint32_t slot;
+	bool done;
+
+	if (span_is_large(span))
+		return free_large(span, block);
+	slot = span_slot_of(span, block);
+	if (slot >= span->slot_count || span_slot_addr(span, slot) != block)
+		return HEAP_INVALID;
+	if (span->site != NULL)
+		store_relaxed(&span->site[slot], SITE_NONE);
+	mutator_hold();
+	done = cache_return(span, slot);
+	mutator_release();
+	arch_pin(block);					/* H1 */
+	return done ? HEAP_DONE : HEAP_DOUBLE_FREE;
+}
+
+static NOINLINE void
+put_slow(struct cache *cache, struct span *span, uint32_t word)
+{
+	mutator_hold();
+	cache_put_slow(cache, span, word);
+	cache_leave(cache);
+	mutator_release();
+}
+
+enum heap_verdict
+heap_free(void *pointer)
+{
+	uintptr_t block = (uintptr_t)pointer;
+	struct span *span = arena_span_of(block);
+	struct cache *cache = cache_self;
+	struct claim *claim;
+	uint32_t slot, word;
+	uint64_t bit, bits;
+
+	if (unlikely(span == NULL))
+		return verdict_outside(block);
+	/* relaxed: only the owner itself finds its own address there. */
+	if (unlikely(!cache_is_usable(cache)) ||
+	    unlikely(load_relaxed(&span->owner) != cache))
+		return free_shared(span, block);
+	slot = span_slot_of(span, block);
+	if (unlikely(slot >= span->slot_count ||
+		     span_slot_addr(span, slot) != block))
+		return HEAP_INVALID;
+	word = slot / WORD_BITS;
+	bit = UINT64_C(1) << (slot % WORD_BITS);
+	claim = &cache->claims[span->class];
+	cache_enter(cache);
+	if (claim->span == span && claim->word == word) {
+		bits = claim->bits;
+		if (unlikely((bits | load_relaxed(&span->returned[word])) &
+			     bit))
+			goto double_free;
+		if (span->site != NULL)
+			store_relaxed(&span->site[slot], SITE_NONE);
+		claim->fresh &= ~bit;
+		claim->bits = bits | bit;
+		arch_pin(block);				/* H1 */
+		cache_leave(cache);
+		return HEAP_DONE;
+	}
+	bits = span->free[word];
+	if (unlikely((bits | load_relaxed(&span->returned[word])) & bit))
+		goto double_free;
+	if (span->site != NULL)
+		store_relaxed(&span->site[slot], SITE_NONE);
+	bits |= bit;
+	if (word < span->cursor)
+		span->cursor = word;
+	span->free[word] = bits;
+	arch_pin(block);					/* H1 */
+	if (unlikely(bits == span_word_mask(span, word) || !span->is_linked))
+		put_slow(cache, span, word);
+	else
+		cache_leave(cache);
+	return HEAP_DONE;
+
+double_free:
+	cache_leave(cache);
+	return HEAP_DOUBLE_FREE;
+}
+
+/* --------------------------------------------------------- asking, resizing */
+
+/*
+ * find_block - the span and slot of a block the program holds.
+ */
+static enum heap_verdict
+find_block(const void *pointer, struct span **ret_span, uint32_t *ret_slot)
+{
+	uintptr_t block = (uintptr_t)pointer;
+	struct span *span = arena_span_of(block);
+	uint32_t slot;
+
+	if (span == NULL)
+		return verdict_outside(block);
+	*ret_span = span;
+	*ret_slot = 0;
+	if (span_is_large(span))
+		return block == span->base ? HEAP_DONE : HEAP_INVALID;
+	slot = span_slot_of(span, block);
+	if (slot >= span->slot_count || span_slot_addr(span, slot) != block)
+		return HEAP_INVALID;
+	if (cache_is_free(span, slot))
+		return HEAP_DOUBLE_FREE;
+	*ret_slot = slot;
+	return HEAP_DONE;
+}
+
+size_t
+heap_usable_size(const void *block)
+{
+	struct span *span;
+	uint32_t slot;
+
+	if (find_block(block, &span, &slot) != HEAP_DONE)
+		return 0;
+	store_relaxed(&size_was_asked, true);
+	/* The pad stays ours: a pointer past what is usable is inside. */
+	return span_slot_bytes(span) - shape.pad;
+}
+
+bool
+heap_size_was_asked(void)
+{
+	return load_relaxed(&size_was_asked);
+}
+
+void
+heap_note(void *block, size_t requested, uint32_t site)
+{
+	struct span *span = arena_span_of((uintptr_t)block);
+
+	if (span_is_large(span))
+		span_note(span, 0, requested, site);
+	else
+		span_note(span, span_slot_of(span, (uintptr_t)block),
+			  requested, site);
+}
+
+bool
+heap_set_site(const void *block, uint32_t site)
+{
+	struct span *span;
+	uint32_t slot;
+
+	if (find_block(block, &span, &slot) != HEAP_DONE)
+		return false;
+	if (span->site != NULL)
+		store_relaxed(&span->site[slot], site);
+	return true;
+}
+
+/* resize_large - a large block that can keep its place.  False: it cannot. */
+static bool
+resize_large(struct span *span, size_t size)
+{
+	size_t padded = size + shape.pad;
+	size_t units = (padded + (span->base - span->run) + UNIT_SIZE - 1) >>
+		       UNIT_SHIFT;
+	uintptr_t tail = span->run + (units << UNIT_SHIFT);
+	uint64_t mask;
+	bool fits = true;
+
+	mutator_hold();
+	mutator_mask_signals(&mask);
+	if (units < span->run_units) {
+		size_t surplus = span->run_units - units;
+
+		span->run_units = units;
+		arena_give(tail, surplus);
+	} else if (units > span->run_units) {
+		fits = arena_extend(span->run, span->run_units,
+				    units - span->run_units, span);
+		if (fits)
+			span->run_units = units;
+	}
+	if (fits) {
+		span->large_requested = size;
+		span->large_bytes = span->run +
+			(span->run_units << UNIT_SHIFT) - span->base;
+	}
+	mutator_unmask_signals(mask);
+	mutator_release();
+	return fits;
+}
+
+/*
+ * move_pages - move the memory of one large block to another by its page
+ * tables.  The old pages read as zero afterwards and stay mapped.
+ */
+static bool
+move_pages(uintptr_t from, uintptr_t to, size_t size)
+{
+	size = ALIGN_UP(size, ARCH_PAGE_SIZE);
+	return sys_mremap(from, size, size,
+			  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+			  to) == (long)to;
+}
+
+enum heap_verdict
+heap_resize(void *block, size_t size, void **ret_block)
+{
+	enum heap_verdict verdict;
+	size_t old_size, padded = size + shape.pad;
+	struct span *span;
+	uint32_t slot;
+	void *moved;
+
+	verdict = find_block(block, &span, &slot);
+	if (verdict != HEAP_DONE)
+		return verdict;
+	if (size > PTRDIFF_MAX)
+		return HEAP_NO_MEMORY;
+	*ret_block = block;
+	if (span_is_large(span)) {
+		/* Not from large to a tenth: small slots pack better. */
+		if (padded > SLOT_SIZE_MAX / 2 && resize_large(span, size))
+			return HEAP_DONE;
+	} else if (padded <= span->slot_size &&
+		   (padded > span->slot_size / 2 || span->slot_size <= 64)) {
+		return HEAP_DONE;
+	}
+	moved = heap_alloc(size, false);
+	if (moved == NULL) {
+		/* A smaller size always fits where the block is. */
+		return padded <= span_slot_bytes(span) &&
+		       span_slot_bytes(span) - size <= SPAN_SLACK_MAX
+		       ? HEAP_DONE : HEAP_NO_MEMORY;
+	}
+	old_size = MIN(span_slot_bytes(span), size);
+	if (old_size < REMAP_MIN || span->base % ARCH_PAGE_SIZE != 0 ||
+	    !move_pages(span->base, (uintptr_t)moved, old_size))
+		memcpy(moved, block, old_size);
+	heap_free(block);
+	*ret_block = moved;
+	return HEAP_DONE;
+}
+
+static void
+add_span(struct span *span, void *argument)
+{
+	struct heap_statistics *s = argument;
+	size_t free_slots = 0;
+
+	if (span_is_large(span)) {
+		s->large_blocks++;
+		s->used_slots++;
+		s->large_bytes += span->large_bytes;
+		s->used_bytes += span->large_bytes;
+		return;
+	}
+	for (uint32_t w = 0; w < span->words; w++)
+		free_slots += bits_count(
+			__atomic_load_n(&span->free[w], __ATOMIC_RELAXED) |
+			load_relaxed(&span->returned[w]) |
+			cache_claimed(span, w));
+	s->free_slots += free_slots;
+	s->used_slots += span->slot_count - free_slots;
+	s->used_bytes += (span->slot_count - free_slots) * span->slot_size;
+}
+
+struct heap_statistics
+heap_statistics(void)
+{
+	struct heap_statistics s = { 0 };
+	uint64_t mask;
+
+	mutator_hold();
+	mutator_mask_signals(&mask);
+	/* Under its lock no span leaves the table. */
+	arena_fork_lock();
+	arena_for_each_span(add_span, &s);
+	s.dirty_bytes = arena_dirty_bytes();
+	s.mapped_bytes = arena_used_bytes() + s.dirty_bytes;
+	arena_fork_unlock(false);
+	mutator_unmask_signals(mask);
+	mutator_release();
+	return s;
+}
+
+size_t
+heap_trim(void)
+{
+	struct cache *cache = cache_self;
+	uint64_t mask;
+	size_t bytes;
+
+	mutator_hold();
+	mutator_mask_signals(&mask);
+	if (cache_is_usable(cache)) {
+		cache_enter(cache);
+		cache_flush(cache);
+		cache_leave(cache);
+	}
+	bytes = arena_trim(0);
+	mutator_unmask_signals(mask);
+	mutator_release();
+	return bytes;
+}
+
+/* --------------------------------------------------------------------- fork */
+
+void
+heap_fork_prepare(void)
+{
+	cache_fork_lock();
+	arena_fork_lock();
+	span_fork_lock();
+}
+
+void
+heap_fork_done(bool in_child)
+{
+	span_fork_unlock(in_child);
+	arena_fork_unlock(in_child);
+	cache_fork_unlock(in_child);
+}

@@ -1,0 +1,114 @@
+/*
+ * heap.h - allocate, resize, free.
+ * Defaults: Context: mutator, also its signal handlers.  errno untouched.
+ */
+#ifndef BILGE_HEAP_H
+#define BILGE_HEAP_H
+
+#include "heap/cache.h"
+
+/* What became of a pointer given to heap_free() and its kin. */
+enum heap_verdict {
+	HEAP_DONE,
+	HEAP_NO_MEMORY,
+	HEAP_FOREIGN,		/* not in our range: somebody else's */
+	HEAP_DOUBLE_FREE,	/* its slot is free already */
+	HEAP_INVALID,		/* in our range, but no block begins there */
+};
+
+/*
+ * heap_init - reserve the address space.
+ * Errors:  -ENOMEM.
+ * Context: early, one thread.
+ */
+int heap_init(void);
+
+/*
+ * heap_configure - before the first block is given out.
+ * Units:   pad, bytes added to each request, so that a pointer just past a
+ *          block lies in its slot; with_sites, keep requested sizes and sites.
+ * Context: early, one thread.
+ */
+void heap_configure(unsigned pad, bool with_sites);
+
+/*
+ * heap_alloc - a block of at least size bytes, aligned to 16.
+ * Returns: NULL when there is no memory or size exceeds PTRDIFF_MAX.
+ */
+void *heap_alloc(size_t size, bool zero);
+
+/* heap_alloc_aligned - alignment is a power of two. */
+void *heap_alloc_aligned(size_t size, size_t alignment);
+
+enum heap_verdict heap_free(void *block);
+
+/*
+ * heap_resize - give a block a new size, in place where it can be.
+ * Returns: HEAP_DONE and the block; anything else leaves the old one as it is.
+ * Cost:    moving copies min(old, new) bytes, or remaps pages of large blocks.
+ */
+enum heap_verdict heap_resize(void *block, size_t size, void **ret_block);
+
+/* heap_usable_size - bytes the program may use; 0 when it is not a block. */
+size_t heap_usable_size(const void *block);
+
+/*
+ * heap_size_was_asked - has any caller seen more than it asked for, through
+ * heap_usable_size()?  Then blocks are scanned to the end of their slots.
+ */
+bool heap_size_was_asked(void);
+
+/* heap_note - keep requested size and site of a block just allocated. */
+void heap_note(void *block, size_t requested, uint32_t site);
+
+/* heap_set_site - change a block's site; false when it is no block. */
+bool heap_set_site(const void *block, uint32_t site);
+
+/*
+ * heap_limit - the program's address space is about to be limited: release
+ * what was only reserved, but for a share of the limit.
+ */
+void heap_limit(size_t limit);
+
+/* What the statistics interfaces of malloc tell. */
+struct heap_statistics {
+	size_t mapped_bytes;	/* in runs that hold memory */
+	size_t used_bytes;	/* in slots that the program holds */
+	size_t used_slots;
+	size_t free_slots;
+	size_t large_blocks;
+	size_t large_bytes;
+	size_t dirty_bytes;	/* that heap_trim() could give back */
+};
+
+/*
+ * heap_statistics - a sum over all spans, true to within what other threads
+ * do meanwhile.
+ */
+struct heap_statistics heap_statistics(void);
+
+/* heap_trim - give free memory back to the kernel.  Returns: bytes. */
+size_t heap_trim(void);
+
+/*
+ * heap_thread_begin - register the calling thread and give it a cache.
+ * Units:   has_own_stack: see mutator_register().
+ * Returns: false when there is no memory.
+ */
+bool heap_thread_begin(bool has_own_stack);
+
+/*
+ * heap_thread_end - the calling thread ends: its cache becomes an orphan.
+ * Units:   keep_result: see mutator_end().
+ */
+void heap_thread_end(bool keep_result);
+
+/*
+ * heap_fork_prepare, heap_fork_done - take every lock of the heap; release
+ * them, in the child after mending what threads that do not exist there were
+ * at work on.
+ */
+void heap_fork_prepare(void);
+void heap_fork_done(bool in_child);
+
+#endif

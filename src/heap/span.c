@@ -1,0 +1,200 @@
+/*
+ * span.c - slots and their bitmaps.
+ *
+ * Owns the layout of a span's metadata and the lists of unused span structs,
+ * one per class, because a class fixes the size of the bitmaps.
+ *
+ * Always true:
+ *   S1  a slot's bit is in at most one of `free`, `returned` and its owner's
+ *       claimed word; in none of them, the program has the block;
+ *   S2  `full_words` counts the words of `free` that are entirely 1; the span
+ *       is empty when it equals `words`;
+ *   S3  bits beyond slot_count are 0 in every bitmap;
+ *   S4  a span is entered into the arena's table after it is complete.
+ *
+ * The lists of structs are guarded by unused.lock (RANK_SPAN).
+ */
+#include "heap/span.h"
+
+#include "base/lock.h"
+#include "base/panic.h"
+#include "heap/meta.h"
+
+#include <string.h>
+
+static struct {
+	/* Guarded by lock. */
+	struct lock lock;
+	struct span *list[CLASS_COUNT + 1];
+} unused = { .lock = LOCK_INIT(RANK_SPAN) };
+
+/* layout - point a span's arrays into its metadata, or just measure it. */
+static size_t
+layout(struct span *span, char *memory, bool with_sites)
+{
+	size_t bitmap = span->words * sizeof(uint64_t);
+	size_t used = ALIGN_UP(sizeof(*span), 64);
+
+	span->free = (uint64_t *)(memory + used);
+	used += bitmap;
+	span->returned = (_Atomic uint64_t *)(memory + used);
+	used += bitmap;
+	span->mark = (_Atomic uint64_t *)(memory + used);
+	used += bitmap;
+	span->condemned = (uint64_t *)(memory + used);
+	used += bitmap;
+	span->quarantined = (_Atomic uint64_t *)(memory + used);
+	used += bitmap;
+	span->scratch = (uint64_t *)(memory + used);
+	used += bitmap;
+	span->slack = NULL;
+	span->site = NULL;
+	if (!with_sites)
+		return used;
+	span->site = (_Atomic uint32_t *)(memory + used);
+	used += span->slot_count * sizeof(uint32_t);
+	span->slack = (_Atomic uint16_t *)(memory + used);
+	return used + span->slot_count * sizeof(uint16_t);
+}
+
+static struct span *
+struct_acquire(unsigned class, uint32_t slot_size, uint32_t slot_count,
+	       bool with_sites)
+{
+	struct span shape = {
+		.slot_size = slot_size,
+		.slot_count = slot_count,
+		.words = (slot_count + WORD_BITS - 1) / WORD_BITS,
+		.class = (uint16_t)class,
+	};
+	size_t size = layout(&shape, NULL, with_sites);
+	struct span *span;
+
+	lock_acquire(&unused.lock);
+	span = unused.list[class];
+	if (span != NULL)
+		unused.list[class] = span->next;
+	lock_release(&unused.lock);
+	if (span == NULL) {
+		span = meta_alloc(size);	/* reads as zero */
+		if (span == NULL)
+			return NULL;
+	} else {
+		/* Sites are cleared too: SITE_NONE for every slot. */
+		memset(span, 0, size);
+	}
+	*span = shape;
+	layout(span, (char *)span, with_sites);
+	return span;
+}
+
+static void
+struct_release(struct span *span)
+{
+	lock_acquire(&unused.lock);
+	span->next = unused.list[span->class];
+	unused.list[span->class] = span;
+	lock_release(&unused.lock);
+}
+
+struct span *
+span_create(unsigned class, struct cache *owner, bool with_sites)
+{
+	unsigned units = sizeclass_span_units(class);
+	uint32_t slot_size = sizeclass_slot_size[class];
+	bool zero;
+	struct span *span;
+	uintptr_t run;
+
+	span = struct_acquire(class, slot_size,
+			      (uint32_t)((units << UNIT_SHIFT) / slot_size),
+			      with_sites);
+	if (span == NULL)
+		return NULL;
+	run = arena_take(units, &zero);
+	if (run == 0) {
+		struct_release(span);
+		return NULL;
+	}
+	span->base = run;
+	span->run = run;
+	span->run_units = units;
+	span->reciprocal = ((UINT64_C(1) << 38) + slot_size - 1) / slot_size;
+	span->is_zero = zero;
+	for (uint32_t w = 0; w < span->words; w++)
+		span->free[w] = span_word_mask(span, w);
+	span->full_words = span->words;
+	/* relaxed: nobody knows the span before arena_assign(). */
+	store_relaxed(&span->owner, owner);
+	arena_assign(run, units, span);				/* S4 */
+	return span;
+}
+
+struct span *
+span_create_large(size_t size, size_t alignment, bool with_sites,
+		  bool *ret_zero)
+{
+	size_t extra = alignment > UNIT_SIZE ? alignment - UNIT_SIZE : 0;
+	size_t units = (MAX(size, 1u) + extra + UNIT_SIZE - 1) >> UNIT_SHIFT;
+	struct span *span = struct_acquire(CLASS_LARGE, 0, 1, with_sites);
+	uintptr_t run;
+
+	if (span == NULL)
+		return NULL;
+	run = arena_take(units, ret_zero);
+	if (run == 0) {
+		struct_release(span);
+		return NULL;
+	}
+	span->run = run;
+	span->run_units = units;
+	span->base = ALIGN_UP(run, MAX(alignment, SLOT_ALIGN));
+	span->large_bytes = run + (units << UNIT_SHIFT) - span->base;
+	span->large_requested = size;
+	arena_assign(run, units, span);				/* S4 */
+	return span;
+}
+
+void
+span_destroy(struct span *span)
+{
+	arena_give(span->run, span->run_units);
+	struct_release(span);
+}
+
+void
+span_fork_lock(void)
+{
+	lock_acquire(&unused.lock);
+}
+
+void
+span_fork_unlock(bool in_child)
+{
+	if (in_child)
+		lock_reset(&unused.lock);
+	else
+		lock_release(&unused.lock);
+}
+
+#ifdef BILGE_DEBUG
+bool
+span_is_valid(const struct span *span)
+{
+	uint32_t full = 0;
+
+	if (span_is_large(span))
+		return span->words == 1;
+	for (uint32_t w = 0; w < span->words; w++) {
+		uint64_t mask = span_word_mask(span, w);
+		uint64_t returned = load_relaxed(&span->returned[w]);
+
+		if (((span->free[w] | returned) & ~mask) != 0)	/* S3 */
+			return false;
+		if ((span->free[w] & returned) != 0)		/* S1 */
+			return false;
+		full += span->free[w] == mask;
+	}
+	return full == span->full_words;			/* S2 */
+}
+#endif

@@ -1,0 +1,191 @@
+/*
+ * span.h - slots and their bitmaps.
+ *
+ * A span is a run of units cut into equal slots.  Per slot it keeps bits, all
+ * outside the heap's range:
+ *
+ *   bitmap       written by                       meaning of 1
+ *   free         the owning cache only            free, may be claimed
+ *   returned     anyone, atomic OR                freed by another thread, or
+ *                                                 reclaimed; owner merges it
+ *   mark         markers, atomic OR; owner at     grey or black in this cycle
+ *                claim
+ *   condemned    sweep                            white earlier, in grace
+ *   quarantined  anyone, atomic OR                freed, held back (guard)
+ *   scratch      the collector                    visited while leaks are told
+ *                                                 direct from indirect
+ *
+ * A slot is in the program's hands when it is neither free, returned,
+ * quarantined nor claimed (in its owner's cache).
+ */
+#ifndef BILGE_SPAN_H
+#define BILGE_SPAN_H
+
+#include "heap/arena.h"
+
+struct cache;
+
+struct span {
+	/* Fixed when the span is cut; read by anyone without a lock. */
+	uintptr_t base;			/* first slot */
+	uint64_t reciprocal;		/* see span_slot_of() */
+	uint32_t slot_size;		/* bytes; large: see large_bytes */
+	uint32_t slot_count;
+	uint32_t words;			/* of each bitmap */
+	uint16_t class;			/* CLASS_LARGE: one block */
+	uintptr_t run;			/* first unit; base may lie behind it */
+	uint64_t *free;
+	_Atomic uint64_t *returned;
+	_Atomic uint64_t *mark;
+	uint64_t *condemned;
+	_Atomic uint64_t *quarantined;
+	uint64_t *scratch;
+	/* NULL unless reports need them; one entry a slot, see span_note(). */
+	_Atomic uint16_t *slack;
+	_Atomic uint32_t *site;
+
+	/*
+	 * Atomic: the cache that allocates from this span.  Changes only when
+	 * a span of a thread that ended is adopted, under RANK_HEAP.
+	 */
+	_Atomic(struct cache *) owner;
+	/*
+	 * Atomic: SPAN_LISTED while the span is in a list of spans with
+	 * returned bits, plus SPAN_VISITOR for each thread that is returning
+	 * a slot right now and may still touch the span after its bit is set.
+	 */
+	_Atomic uint32_t remote;
+	struct span *next_listed;	/* owned by whoever set SPAN_LISTED */
+
+	/* Owner thread. */
+	struct span *next, *prev;	/* spans of this class with free bits */
+	bool is_linked;			/* is it in that list? */
+	uint32_t cursor;		/* first word that may have free bits */
+	uint32_t full_words;		/* words that are entirely free */
+	uint32_t virgin_word;		/* from here no slot was ever used */
+	bool is_zero;			/* virgin slots read as zero */
+
+	/* Guarded by the block's holder where it is a large one. */
+	size_t run_units;
+
+	/* Large blocks only.  Guarded by the block's holder. */
+	size_t large_bytes;		/* from base to the end of the run */
+	size_t large_requested;
+};
+
+#define SPAN_LISTED	1u
+#define SPAN_VISITOR	2u
+
+/* A slot's slack is kept in 16 bits. */
+#define SPAN_SLACK_MAX	UINT16_MAX
+
+/*
+ * Sites below SITE_FIRST are not depot ids.  A slot that nobody has been given
+ * yet is not a block, though its bits are taken: the caller is on its way out
+ * of malloc, or was when its process forked.
+ */
+#define SITE_NONE	0u
+#define SITE_UNKNOWN	1u	/* the call stack was not kept */
+#define SITE_IGNORED	2u	/* __lsan_disable(), __lsan_ignore_object() */
+#define SITE_FIRST	16u
+
+/*
+ * span_create - cut a run into slots of a class, all free.
+ * Returns:  NULL when there is no memory.
+ * Context:  mutator inside mutator_hold().
+ */
+struct span *span_create(unsigned class, struct cache *owner, bool with_sites);
+
+/*
+ * span_create_large - a span of one slot, already in the program's hands.
+ * Units:    size, bytes; alignment, a power of two.
+ * Returns:  NULL when there is no memory.  *ret_zero: it reads as zero.
+ * Context:  mutator inside mutator_hold().
+ */
+struct span *span_create_large(size_t size, size_t alignment, bool with_sites,
+			       bool *ret_zero);
+
+/* span_destroy - give an entirely free span's run back.
+ * Context:  mutator inside mutator_hold(); nobody else may know the span.
+ */
+void span_destroy(struct span *span);
+
+/* span_slot_of - index of the slot an address inside the span lies in. */
+ALWAYS_INLINE uint32_t
+span_slot_of(const struct span *span, uintptr_t addr)
+{
+	/*
+	 * Offsets are below 2^20 and slots at most 2^17 bytes: with 2^38 the
+	 * error offset * slot_size / 2^38 stays below one half (Granlund and
+	 * Montgomery, "Division by Invariant Integers").
+	 */
+	return (uint32_t)(((addr - span->base) * span->reciprocal) >> 38);
+}
+
+ALWAYS_INLINE uintptr_t
+span_slot_addr(const struct span *span, uint32_t slot)
+{
+	return span->base + (uintptr_t)slot * span->slot_size;
+}
+
+ALWAYS_INLINE bool
+span_is_large(const struct span *span)
+{
+	return span->class == CLASS_LARGE;
+}
+
+/* span_slot_bytes - bytes of a slot, also of a large one. */
+ALWAYS_INLINE size_t
+span_slot_bytes(const struct span *span)
+{
+	return span_is_large(span) ? span->large_bytes : span->slot_size;
+}
+
+/* span_word_mask - the bits of a bitmap's word that stand for slots. */
+ALWAYS_INLINE uint64_t
+span_word_mask(const struct span *span, uint32_t word)
+{
+	return bits_below(MIN(span->slot_count - word * WORD_BITS, WORD_BITS));
+}
+
+/* span_note - keep what reports need of a block just allocated. */
+ALWAYS_INLINE void
+span_note(struct span *span, uint32_t slot, size_t requested, uint32_t site)
+{
+	if (span->site == NULL)
+		return;
+	/* relaxed: the collector reads them with the world stopped. */
+	if (span_is_large(span))
+		span->large_requested = requested;
+	else
+		store_relaxed(&span->slack[slot],
+			      (uint16_t)(span->slot_size - requested));
+	store_relaxed(&span->site[slot], site);
+}
+
+/* span_requested - bytes the program asked for. */
+ALWAYS_INLINE size_t
+span_requested(const struct span *span, uint32_t slot)
+{
+	if (span_is_large(span))
+		return span->site != NULL ? span->large_requested
+					  : span->large_bytes;
+	if (span->slack == NULL)
+		return span->slot_size;
+	return span->slot_size - load_relaxed(&span->slack[slot]);
+}
+
+ALWAYS_INLINE uint32_t
+span_site(const struct span *span, uint32_t slot)
+{
+	return span->site == NULL ? 0 : load_relaxed(&span->site[slot]);
+}
+
+void span_fork_lock(void);
+void span_fork_unlock(bool in_child);
+
+#ifdef BILGE_DEBUG
+bool span_is_valid(const struct span *span);
+#endif
+
+#endif

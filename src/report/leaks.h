@@ -1,0 +1,33 @@
+/*
+ * leaks.h - what is white: counted, told apart, grouped by site.
+ * Defaults: Context: collector, world running.  Locks: RANK_CYCLE held.
+ */
+#ifndef BILGE_LEAKS_H
+#define BILGE_LEAKS_H
+
+#include "base/base.h"
+
+/* The leaks of one site and kind. */
+struct leak_group {
+	uint32_t site;
+	bool is_direct;
+	uint64_t bytes;		/* as the program asked for */
+	uint64_t blocks;
+};
+
+/*
+ * leaks_collect - find all white blocks after a complete mark.
+ *
+ * Direct is a leak that no other leak points at; of leaks that only point at
+ * each other in a circle one is direct, their head.
+ *
+ * Errors:  -ENOMEM; nothing is known then.
+ * Cost:    linear in the heap and in the bytes of the leaks.
+ */
+int leaks_collect(void);
+
+/* The groups, direct ones first, largest first; until leaks_release(). */
+const struct leak_group *leaks_groups(size_t *ret_count);
+void leaks_release(void);
+
+#endif

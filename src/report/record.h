@@ -1,0 +1,73 @@
+/*
+ * record.h - the machine-readable account of one process.
+ *
+ * One JSON object a line, each with "event".  Addresses and offsets are
+ * strings "0x...": JSON numbers lose bits above 2^53.  Times are UTC,
+ * "2026-01-31T12:00:00.123Z".  Strings from the system (paths, arguments)
+ * are written byte for byte where they are UTF-8; any other byte b becomes
+ * U+DC80 + (b - 0x80), written \udcXX, as Python's surrogateescape does.
+ *
+ *   {"event":"start","schema":"bilge-1","time":T,"pid":1,"exe":"/usr/bin/x",
+ *    "argv":["x","-a"],"settings":{"LEAKS":"report",...},"barrier":"stop"}
+ *   {"event":"module","id":0,"path":"/lib/libc.so.6","base":A,"start":A,
+ *    "end":A,"build_id":"58254ca9..."}
+ *        base: load bias (address minus the file's virtual address);
+ *        start, end: its mapping; build_id: "" when the file has none.  A
+ *        module is written before the first frame that names it.
+ *   {"event":"leak","time":T,"site":7,"kind":"direct","bytes":100,
+ *    "blocks":2,"first_seen":T,"reclaimed_bytes":0,
+ *    "frames":[{"address":A,"module":0,"offset":A,"symbol":"f"},...]}
+ *        address: where the call returns to; the call itself is at address
+ *        minus 1.  offset: address - base.  module: null outside any module,
+ *        then there is no offset.  symbol: the exported name the address lies
+ *        in, absent when there is none.  No frames: the stack was not kept.
+ *   {"event":"misuse","time":T,"function":"free","address":A,
+ *    "what":"double free","frames":[...]}
+ *   {"event":"end","time":T,"exit_status":0,"leaked_bytes":0, ... }
+ *        the members of "summary" and, as "cycles", of "cycles" in the JSON
+ *        report (bilge(1)).  exit_status is null when it is not known.
+ */
+#ifndef BILGE_RECORD_H
+#define BILGE_RECORD_H
+
+#include "report/leaks.h"
+
+/* Where lines go: a file, or a memory file for one report. */
+struct record {
+	int fd;			/* -1: nowhere */
+	bool is_file;		/* BILGE_RECORD: checked before each write */
+	bool has_failed;	/* a line could not be written */
+	uint32_t modules_said;	/* modules [0, this) have been written */
+};
+
+/*
+ * record_open - the file named by BILGE_RECORD, or none.
+ *
+ * A second process that finds the file in use by a living one writes to
+ * PATH.PID instead.
+ *
+ * Context: early, and forked.
+ */
+void record_open(void);
+
+/* record_open_memory - a record of its own for rendering one report. */
+bool record_open_memory(struct record *record);
+
+/* Write one event each, to the file and, unless NULL, to another record. */
+void record_start(struct record *other);
+void record_leaks(struct record *other, const struct leak_group *groups,
+		  size_t count);
+void record_misuse(const char *function, const void *address,
+		   const char *what, const uintptr_t *frames, uint32_t count);
+void record_end(struct record *other, int exit_status);
+
+/*
+ * record_expand - %p pid, %e program, %t time in a path.
+ * Returns: false when it does not fit.
+ */
+bool record_expand(const char *path, char *ret_path, size_t size);
+
+void record_fork_lock(void);
+void record_fork_unlock(bool in_child);
+
+#endif

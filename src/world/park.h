@@ -1,0 +1,65 @@
+/*
+ * park.h - how one thread stands still.  What runs in the stop signal's
+ * handler is here, and nothing else.
+ *
+ * A stop is announced by park_stop_begin(), which makes the world's epoch odd
+ * and publishes the list of threads; every thread that is signalled, or that
+ * leaves a slow path, sees it, saves what it must, counts itself and sleeps
+ * until the epoch is even again.
+ */
+#ifndef BILGE_PARK_H
+#define BILGE_PARK_H
+
+#include "base/base.h"
+
+/* One thread as the stopper sees it. */
+struct park {
+	/* Owner thread: > 0 inside a slow path, which is not stoppable (H2). */
+	uint32_t hold;
+	/* Owner thread: a stop came while hold was not 0. */
+	uint32_t is_noted;
+
+	/* World stopped: written by the thread before it counts itself. */
+	uintptr_t sp;		/* of the interrupted code */
+	uintptr_t frame;	/* what holds its registers begins here */
+	uintptr_t tp;		/* thread pointer */
+	_Atomic uint32_t epoch;	/* of the stop it parked for, 0: none yet */
+};
+
+/* An entry of the stopper's list. */
+struct park_entry {
+	int tid;
+	bool is_gone;		/* stopper only: it ended before it parked */
+	struct park *park;	/* of its mutator, or `own` */
+	struct park own;	/* for threads that are no mutators */
+};
+
+/* park_enter_signal - the handler's whole work.  Context: signal. */
+void park_enter_signal(const void *ucontext);
+
+/*
+ * park_enter_noted - stand still now, for a stop that came during a slow path.
+ * Context: mutator, hold is 0.
+ */
+void park_enter_noted(struct park *park);
+
+/*
+ * park_stop_begin - announce a stop; nobody is listed yet.
+ * Returns: the epoch that threads write when they park.
+ * Context: collector.
+ */
+uint32_t park_stop_begin(void);
+
+/*
+ * park_list - make `count` entries known to the handler, which begin at
+ * entries[0] and stay there until park_stop_end(); a longer list only adds.
+ */
+void park_list(struct park_entry *entries, size_t count);
+
+/* park_wait - sleep until `parked` threads have parked or time is up. */
+bool park_wait(uint32_t parked, uint64_t limit_ns);
+
+/* park_stop_end - let everybody go on. */
+void park_stop_end(void);
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * roots.c - one block of 4242 bytes, held in one place only.
+ *
+ * With "drop" the place is emptied before the end, and the block is lost:
+ * the proof that nothing else held it.
+ */
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include "victim.h"
+
+#define SIZE	4242
+
+static uintptr_t hidden;
+static void *in_data = &in_data;
+static void *in_bss;
+static struct { char filler[100]; void *held; } in_middle;
+
+static NOINLINE void
+put(void **place)
+{
+	*place = reveal(hidden);
+	scrub();
+}
+
+static NOINLINE int
+hold(void **place, const char *arg)
+{
+	hidden = hidden_block(SIZE);
+	put(place);
+	if (strcmp(arg, "drop") == 0)
+		*place = NULL;
+	return 0;
+}
+
+static int
+data(const char *arg)
+{
+	return hold(&in_data, arg);
+}
+
+static int
+bss(const char *arg)
+{
+	return hold(&in_bss, arg);
+}
+
+static int
+structure(const char *arg)
+{
+	return hold(&in_middle.held, arg);
+}
+
+static int
+function_static(const char *arg)
+{
+	static void *here;
+
+	return hold(&here, arg);
+}
+
+static int
+library(const char *arg)
+{
+	void *lib = dlopen(getenv("VICTIM_LIB"), RTLD_NOW);
+	void **place = lib == NULL ? NULL : dlsym(lib, "lib_global");
+
+	CHECK(place != NULL);
+	return hold(place, arg);
+}
+
+static int
+mapping(const char *arg)
+{
+	void **map = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(map != MAP_FAILED);
+	return hold(&map[77777], arg);
+}
+
+static int
+shared_mapping(const char *arg)
+{
+	void **map = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(map != MAP_FAILED);
+	return hold(&map[77777], arg);
+}
+
+/* The last words of the last page, where careless loops stop short. */
+static int
+mapping_end(const char *arg)
+{
+	void **map = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(map != MAP_FAILED);
+	return hold(&map[511], arg);
+}
+
+/* A hole and a page without access lie beside the page that counts. */
+static int
+mapping_beside_hole(const char *arg)
+{
+	char *map = mmap(NULL, 5 * 4096, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(map != MAP_FAILED);
+	CHECK(mprotect(map, 4096, PROT_NONE) == 0);
+	CHECK(munmap(map + 2 * 4096, 4096) == 0);
+	CHECK(mprotect(map + 4 * 4096, 4096, PROT_NONE) == 0);
+	return hold((void **)(map + 3 * 4096 + 8), arg);
+}
+
+/* Block, block, ..., block: the heap itself is the way. */
+static int
+chain(const char *arg)
+{
+	void **link = in_data = calloc(1, 100);
+	int i;
+
+	for (i = 0; i < 50; i++)
+		link = *link = calloc(1, 16 << i % 12);
+	return hold(link, arg);
+}
+
+static int
+large_block(const char *arg)
+{
+	void **large = in_data = calloc(1, 1 << 20);
+
+	return hold(&large[(1 << 20) / sizeof *large - 1], arg);
+}
+
+/* Two blocks that hold each other live as long as one of them is held. */
+static int
+ring(const char *arg)
+{
+	void **one = calloc(1, 16), **two = calloc(1, 16);
+
+	one[0] = two;
+	two[0] = one;
+	in_bss = one;
+	return hold(&two[1], arg);
+}
+
+/* The last word of a block from a page of its own. */
+static int
+aligned_block(const char *arg)
+{
+	void **block = NULL;
+
+	CHECK(posix_memalign((void **)&block, 4096, 100) == 0);
+	memset(block, 0, 100);
+	in_data = block;
+	return hold(&block[11], arg);
+}
+
+static NOINLINE void
+put_offset(void **place, ptrdiff_t offset)
+{
+	*place = (char *)reveal(hidden) + offset;
+	scrub();
+}
+
+static NOINLINE int
+hold_offset(const char *arg, size_t size, ptrdiff_t offset)
+{
+	hidden = hidden_block(size);
+	put_offset(&in_bss, offset);
+	if (strcmp(arg, "drop") == 0)
+		in_bss = NULL;
+	return 0;
+}
+
+static int
+interior(const char *arg)
+{
+	return hold_offset(arg, SIZE, SIZE / 2);
+}
+
+static int
+interior_last(const char *arg)
+{
+	return hold_offset(arg, SIZE, SIZE - 1);
+}
+
+static int
+interior_large(const char *arg)
+{
+	return hold_offset(arg, 10 << 20, (10 << 20) - 1);
+}
+
+/* The argument is the size. */
+static int
+past_end(const char *arg)
+{
+	size_t size = strtoul(arg, NULL, 10);
+
+	return hold_offset("", size, size);
+}
+
+static NOINLINE void
+put_tagged(uintptr_t tag)
+{
+	in_bss = (void *)((uintptr_t)reveal(hidden) | tag);
+	scrub();
+}
+
+static int
+tagged(const char *arg)
+{
+	hidden = hidden_block(SIZE);
+	put_tagged((uintptr_t)0x5a << 56);
+	return 0;
+}
+
+static NOINLINE void
+leave_with(void *block)
+{
+	void *volatile on_stack[64];
+	int i;
+
+	for (i = 0; i < 64; i++)
+		on_stack[i] = NULL;
+	on_stack[5] = block;
+	block = NULL;
+	scrub();
+	exit(on_stack[6] != NULL);
+}
+
+static int
+main_stack(const char *arg)
+{
+	hidden = hidden_block(SIZE);
+	if (strcmp(arg, "drop") == 0)
+		leave_with(NULL);
+	leave_with(reveal(hidden));
+	return 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct victim victims[] = {
+		{ "data", data },
+		{ "bss", bss },
+		{ "structure", structure },
+		{ "function_static", function_static },
+		{ "library", library },
+		{ "mapping", mapping },
+		{ "shared_mapping", shared_mapping },
+		{ "mapping_end", mapping_end },
+		{ "mapping_beside_hole", mapping_beside_hole },
+		{ "chain", chain },
+		{ "large_block", large_block },
+		{ "ring", ring },
+		{ "aligned_block", aligned_block },
+		{ "interior", interior },
+		{ "interior_last", interior_last },
+		{ "interior_large", interior_large },
+		{ "past_end", past_end },
+		{ "tagged", tagged },
+		{ "main_stack", main_stack },
+		{ NULL, NULL }
+	};
+
+	return victim_main(argc, argv, victims);
+}

@@ -1,0 +1,191 @@
+/*
+ * json.c - the report for programs: one object, every member always there.
+ *
+ * The members and their order are those of bilge(1).  What is not known is
+ * 0 or "", so that readers need no second case.
+ */
+#include "cmd.h"
+#include "escape.h"
+#include "record_reader.h"
+#include "render.h"
+#include "symbols.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static void
+put(json_t *object, const char *name, json_t *value)
+{
+	if (json_object_set_new(object, name, value) != 0)
+		cmd_die(STATUS_FAILED, "out of memory");
+}
+
+static void
+put_number(json_t *object, const char *name, long long number)
+{
+	put(object, name, json_integer(number));
+}
+
+static void
+put_text(json_t *object, const char *name, const char *bytes)
+{
+	char *text = escape_from_bytes(bytes != NULL ? bytes : "");
+
+	put(object, name, json_string(text));
+	free(text);
+}
+
+static void
+put_hex(json_t *object, const char *name, uint64_t number)
+{
+	put(object, name, json_sprintf("0x%" PRIx64, number));
+}
+
+static json_t *
+process(const struct record *record)
+{
+	json_t *object = json_object();
+	json_t *argv = json_array();
+	char *text;
+
+	for (size_t i = 0; i < record->argument_count; i++) {
+		text = escape_from_bytes(record->argv[i]);
+		json_array_append_new(argv, json_string(text));
+		free(text);
+	}
+	put_number(object, "pid", record->pid);
+	put_text(object, "exe", record->exe);
+	put(object, "argv", argv);
+	put(object, "exit_status", record->has_exit_status ?
+	    json_integer(record->exit_status) : json_null());
+	return object;
+}
+
+static json_t *
+summary(const struct record *record)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < TOTALS; i++)
+		put_number(object, total_names[i], record->totals[i]);
+	return object;
+}
+
+static void
+copy_numbers(json_t *object, const json_t *from, const char *const *names)
+{
+	for (; *names != NULL; names++)
+		put_number(object, *names,
+		    json_integer_value(json_object_get(from, *names)));
+}
+
+static json_t *
+numbers(const json_t *from, const char *const *names)
+{
+	json_t *object = json_object();
+
+	copy_numbers(object, from, names);
+	return object;
+}
+
+static json_t *
+cycles(const struct record *record)
+{
+	static const char *const sizes[] =
+	    { "marked_bytes", "dirty_pages", NULL };
+	static const char *const pauses[] =
+	    { "count", "p50", "p99", "max", NULL };
+	static const char *const stops[] = { "p50", "p99", "max", NULL };
+	static const char *const costs[] = { "cpu_ns", "verified", NULL };
+	const json_t *from = record->cycles;
+	const json_t *count = json_object_get(from, "count");
+	const char *barrier =
+	    json_string_value(json_object_get(from, "barrier"));
+	json_t *object = json_object();
+
+	put_number(object, "count", json_is_integer(count) ?
+	    json_integer_value(count) : record->cycle_count);
+	put_number(object, "abandoned",
+	    json_integer_value(json_object_get(from, "abandoned")));
+	put_text(object, "barrier",
+	    barrier != NULL ? barrier : record->barrier);
+	copy_numbers(object, from, sizes);
+	put(object, "pause_ns",
+	    numbers(json_object_get(from, "pause_ns"), pauses));
+	put(object, "stop_ns",
+	    numbers(json_object_get(from, "stop_ns"), stops));
+	copy_numbers(object, from, costs);
+	return object;
+}
+
+static void
+add_frame(json_t *frames, struct frame *frame)
+{
+	const struct place *place = symbols_find(frame);
+	const struct location *location;
+	json_t *object;
+
+	for (size_t i = 0; i < place->count; i++) {
+		location = &place->locations[i];
+		object = json_object();
+		put_hex(object, "address", frame->address);
+		if (frame->module != NULL) {
+			put_text(object, "module", frame->module->path);
+			put_hex(object, "offset", frame->offset);
+			put_text(object, "build_id", frame->module->build_id);
+		} else {
+			put_text(object, "module", "");
+			put_text(object, "offset", "");
+			put_text(object, "build_id", "");
+		}
+		put_text(object, "function", location->function);
+		put_text(object, "file", location->file);
+		put_number(object, "line", location->line);
+		put(object, "inlined", json_boolean(location->is_inlined));
+		json_array_append_new(frames, object);
+	}
+}
+
+static json_t *
+leak(const struct leak *from)
+{
+	json_t *object = json_object();
+	json_t *frames = json_array();
+
+	put(object, "id", json_sprintf("%016" PRIx64, from->id));
+	put_text(object, "kind",
+	    from->kind == LEAK_DIRECT ? "direct" : "indirect");
+	put_number(object, "bytes", from->bytes);
+	put_number(object, "blocks", from->blocks);
+	put_text(object, "first_seen", from->first_seen);
+	put_number(object, "reclaimed_bytes", from->reclaimed_bytes);
+	for (size_t i = 0; i < from->frame_count; i++)
+		add_frame(frames, &from->frames[i]);
+	put(object, "frames", frames);
+	return object;
+}
+
+void
+json_render(struct record *record, size_t top, FILE *out)
+{
+	json_t *object = json_object();
+	json_t *leaks = json_array();
+	char *text;
+
+	for (size_t i = 0; i < record->leak_count && i < top; i++)
+		json_array_append_new(leaks, leak(&record->leaks[i]));
+	put_text(object, "schema", "bilge-1");
+	put(object, "process", process(record));
+	put(object, "summary", summary(record));
+	put(object, "cycles", cycles(record));
+	put(object, "leaks", leaks);
+	put(object, "suppressions", json_array());
+
+	text = json_dumps(object, JSON_INDENT(2));
+	if (text == NULL)
+		cmd_die(STATUS_FAILED, "out of memory");
+	escape_after_dump(text, out);
+	fputc('\n', out);
+	free(text);
+	json_decref(object);
+}
