@@ -40,6 +40,47 @@ extern void __msan_init(void) __attribute__((weak));
 extern void __hwasan_init(void) __attribute__((weak));
 extern __typeof__(malloc) own_malloc __attribute__((visibility("hidden")));
 
+/* dynamic_value - of this object's dynamic section, relocated. */
+static uintptr_t
+dynamic_value(ElfW(Sxword) tag)
+{
+	for (const ElfW(Dyn) *d = _DYNAMIC; d->d_tag != DT_NULL; d++)
+		if (d->d_tag == tag)
+			return d->d_un.d_ptr;
+	return 0;
+}
+
+static bool
+is_malloc(const char *name)
+{
+	/* Not strcmp: see above. */
+	for (const char *m = "malloc"; *m != '\0'; m++, name++)
+		if (*name != *m)
+			return false;
+	return *name == '\0';
+}
+
+/*
+ * bound_malloc - where the program's calls of malloc go.  The symbol's address
+ * does not tell: in a program that is not position-independent it is that of
+ * its own stub.  Our own import for calls is bound as everybody's.
+ */
+static const void *
+bound_malloc(void)
+{
+	const ElfW(Rela) *r = (const void *)dynamic_value(DT_JMPREL);
+	uintptr_t end = (uintptr_t)r + dynamic_value(DT_PLTRELSZ);
+	const ElfW(Sym) *symbols = (const void *)dynamic_value(DT_SYMTAB);
+	const char *strings = (const void *)dynamic_value(DT_STRTAB);
+
+	for (; (uintptr_t)r < end; r++)
+		if (is_malloc(strings +
+			      symbols[ELF64_R_SYM(r->r_info)].st_name))
+			return *(void **)((uintptr_t)__ehdr_start +
+					  r->r_offset);
+	return NULL;
+}
+
 /* why_not - the reason to stand down in this process; NULL: there is none. */
 static const char *
 why_not(void)
@@ -50,7 +91,7 @@ why_not(void)
 	    __tsan_init != NULL || __msan_init != NULL ||
 	    __hwasan_init != NULL)
 		return "the program holds a sanitizer runtime";
-	if (malloc != own_malloc)
+	if (bound_malloc() != (const void *)own_malloc)
 		return "the program has its own malloc";
 	return NULL;
 }

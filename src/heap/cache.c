@@ -5,8 +5,8 @@
  * threads that ended (orphans).
  *
  * Always true:
- *   C1  a cache's span lists hold exactly its spans that have free bits, and
- *       no free bit lies below a span's cursor;
+ *   C1  a cache's span lists hold all its spans that have free bits, and no
+ *       free bit lies below a span's cursor;
  *   C2  the claimed word of a class is 0 in its span's `free`: a slot of it
  *       that is free is in the claim;
  *   C3  a span is in at most one list of returned spans, because only who
@@ -362,20 +362,23 @@ cache_refill(struct cache *cache, unsigned class, bool with_sites)
 	drain_returned(cache);
 	if (cache->claims[class].bits != 0)
 		return true;
-	while ((span = cache->spans[class]) != NULL) {
-		if (claim_word(cache, span))
-			return true;
-		unlink_span(cache, span);
+	for (;;) {
+		while ((span = cache->spans[class]) != NULL) {
+			if (claim_word(cache, span))
+				return true;
+			unlink_span(cache, span);
+		}
+		/* What is adopted may have been used up by its last owner. */
+		mutator_mask_signals(&mask);
+		if (!adopt_span(cache, class)) {
+			span = span_create(class, cache, with_sites);
+			if (span != NULL)
+				link_span(cache, span);
+		}
+		mutator_unmask_signals(mask);
+		if (cache->spans[class] == NULL)
+			return false;
 	}
-	mutator_mask_signals(&mask);
-	if (!adopt_span(cache, class)) {
-		span = span_create(class, cache, with_sites);
-		if (span != NULL)
-			link_span(cache, span);
-	}
-	mutator_unmask_signals(mask);
-	span = cache->spans[class];
-	return span != NULL && claim_word(cache, span);
 }
 
 uint64_t

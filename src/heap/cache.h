@@ -29,7 +29,7 @@ struct cache {
 	/* Owner thread. */
 	uint32_t busy;
 	struct claim claims[CLASS_COUNT];
-	struct span *spans[CLASS_COUNT];	/* with free bits, by next */
+	struct span *spans[CLASS_COUNT];	/* those with free bits */
 	struct span *spare[CLASS_COUNT];	/* an empty one of these */
 	struct cache *nested;
 
