@@ -48,12 +48,22 @@ or_enomem(void *block)
 	return block;
 }
 
-PUBLIC void *
-malloc(size_t size)
+static NOINLINE void *
+malloc_slow(size_t size, const void *caller)
 {
 	if (unlikely(!is_active()))
 		return NEXT(malloc)(size);
-	return or_enomem(bilge_alloc(size, false));
+	return or_enomem(bilge_alloc(size, false, caller));
+}
+
+PUBLIC void *
+malloc(size_t size)
+{
+	void *block = heap_alloc_fast(size);
+
+	if (likely(block != NULL))
+		return block;
+	return malloc_slow(size, __builtin_return_address(0));
 }
 
 PUBLIC void *
@@ -65,7 +75,8 @@ calloc(size_t count, size_t size)
 		return or_enomem(NULL);
 	if (unlikely(!is_active()))
 		return NEXT(calloc)(count, size);
-	return or_enomem(bilge_alloc(total, true));
+	return or_enomem(bilge_alloc(total, true,
+				     __builtin_return_address(0)));
 }
 
 /* Another name for ours: is the program's malloc this one? */
@@ -89,12 +100,10 @@ free_elsewhere(void *block)
 	is_looking = false;
 }
 
-ALWAYS_INLINE void
-free_as(void *block, const char *function)
+void
+free_slow(void *block, const char *function)
 {
-	if (block == NULL)
-		return;
-	if (unlikely(!bilge_free(block, function)))
+	if (block != NULL && !bilge_free(block, function))
 		free_elsewhere(block);
 }
 
@@ -179,8 +188,8 @@ memalign(size_t alignment, size_t size)
 		errno = EINVAL;
 		return NULL;
 	}
-	return or_enomem(bilge_alloc_aligned(size,
-					     round_alignment(alignment)));
+	return or_enomem(bilge_alloc_aligned(size, round_alignment(alignment),
+					     __builtin_return_address(0)));
 }
 
 PUBLIC void *

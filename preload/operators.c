@@ -25,9 +25,15 @@ PUBLIC void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t, size_t, const void *);
 ALWAYS_INLINE void *
 new_block(size_t size, size_t alignment)
 {
+	const void *caller = __builtin_return_address(0);
+	void *block = alignment == 0 ? heap_alloc_fast(size) : NULL;
+
+	if (likely(block != NULL))
+		return block;
 	if (likely(bilge_mode == BILGE_ACTIVE))
-		return alignment == 0 ? bilge_alloc(size, false)
-				      : bilge_alloc_aligned(size, alignment);
+		return alignment == 0
+		       ? bilge_alloc(size, false, caller)
+		       : bilge_alloc_aligned(size, alignment, caller);
 	/* Not yet born, or standing down: malloc knows what to do. */
 	return alignment == 0 ? malloc(size) : memalign(alignment, size);
 }
@@ -90,8 +96,8 @@ name parameters								\
 {									\
 	if (unlikely(plain != OWN(plain)) && NEXT(name) != NULL)	\
 		NEXT(name) arguments;					\
-	else if (block != NULL && unlikely(!bilge_free(block, shown)))	\
-		free_elsewhere(block);					\
+	else								\
+		free_as(block, shown);					\
 }
 
 #define DELETE		"operator delete"

@@ -14,6 +14,17 @@
  */
 void process_begin(void);
 
+/* free_slow - free any block, for a function of this name. */
+void free_slow(void *block, const char *function);
+
+/* free_as - the same, quickly if it can be done quickly. */
+ALWAYS_INLINE void
+free_as(void *block, const char *function)
+{
+	if (unlikely(!heap_free_fast(block)))
+		free_slow(block, function);
+}
+
 /* free_elsewhere - free a block that is not ours. */
 void free_elsewhere(void *block);
 

@@ -54,20 +54,18 @@ void *bilge_alloc_tracked(size_t size, size_t alignment, bool zero,
  * Returns: NULL when there is no memory or size exceeds PTRDIFF_MAX.
  */
 ALWAYS_INLINE void *
-bilge_alloc(size_t size, bool zero)
+bilge_alloc(size_t size, bool zero, const void *caller)
 {
-	if (unlikely(bilge_is_tracking))
-		return bilge_alloc_tracked(size, 0, zero,
-					   __builtin_return_address(0));
+	if (bilge_is_tracking)
+		return bilge_alloc_tracked(size, 0, zero, caller);
 	return heap_alloc(size, zero);
 }
 
 ALWAYS_INLINE void *
-bilge_alloc_aligned(size_t size, size_t alignment)
+bilge_alloc_aligned(size_t size, size_t alignment, const void *caller)
 {
-	if (unlikely(bilge_is_tracking))
-		return bilge_alloc_tracked(size, alignment, false,
-					   __builtin_return_address(0));
+	if (bilge_is_tracking)
+		return bilge_alloc_tracked(size, alignment, false, caller);
 	return heap_alloc_aligned(size, alignment);
 }
 

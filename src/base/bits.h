@@ -32,10 +32,19 @@ bits_log2(uint64_t x)
 	return 63u - (unsigned)__builtin_clzll(x);
 }
 
+/*
+ * bits_count - how many bits are 1.  The processors we build for need not have
+ * an instruction for it, and the compiler would call libgcc ("Hacker's
+ * Delight", 5-1).
+ */
 ALWAYS_INLINE unsigned
 bits_count(uint64_t x)
 {
-	return (unsigned)__builtin_popcountll(x);
+	x -= (x >> 1) & UINT64_C(0x5555555555555555);
+	x = (x & UINT64_C(0x3333333333333333)) +
+	    ((x >> 2) & UINT64_C(0x3333333333333333));
+	x = (x + (x >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+	return (unsigned)((x * UINT64_C(0x0101010101010101)) >> 56);
 }
 
 /* bits_below - the n lowest bits, 0 <= n <= 64. */

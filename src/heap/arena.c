@@ -10,9 +10,9 @@
  *       none and reads as zero);
  *   A2  two neighbouring free runs are never of one kind: freeing merges;
  *   A3  everything from the frontier on is inaccessible or was never touched;
- *   A4  the table's entries of a used run name its span; the first and last
- *       entry of a free run name its struct run with bit 0 set, and so does
- *       no entry of a used run.
+ *   A4  the span table's entries of a used run name its span, all others are
+ *       NULL; the run table's first and last entry of a free run name it, and
+ *       no entry of a used run names any.
  *
  * State is guarded by arena.lock (RANK_ARENA).  A run that is being given
  * back to the kernel is in nobody's list meanwhile, so that the lock is not
@@ -68,7 +68,8 @@ static struct {
 	/* Guarded by lock. */
 	struct lock lock;
 	size_t accessible;		/* bytes from base */
-	size_t table_bytes;		/* committed */
+	struct run **runs;		/* one entry a unit */
+	size_t table_bytes;		/* committed of each of both tables */
 	size_t table_size;
 	struct run bins[2][BIN_COUNT];	/* list heads: dirty, zero */
 	uint32_t bin_bits[2];		/* which are not empty */
@@ -86,10 +87,12 @@ unit_of(uintptr_t addr)
 }
 
 static void
-set_entry(size_t unit, uintptr_t value)
+set_run(const struct run *run, struct run *value)
 {
-	/* relaxed: see arena_span_of(). */
-	store_relaxed(&arena_view.table[unit], value);
+	size_t unit = unit_of(run->start);
+
+	arena.runs[unit] = value;
+	arena.runs[unit + run->units - 1] = value;
 }
 
 static size_t
@@ -110,9 +113,10 @@ arena_init(size_t size)
 			continue;
 		arena_view.base = ALIGN_UP((uintptr_t)start, UNIT_SIZE);
 		arena_view.size = size;
-		arena.table_size = (size >> UNIT_SHIFT) * sizeof(uintptr_t);
+		arena.table_size = (size >> UNIT_SHIFT) * sizeof(void *);
 		arena_view.table = meta_reserve(arena.table_size);
-		if (arena_view.table == NULL)
+		arena.runs = meta_reserve(arena.table_size);
+		if (arena_view.table == NULL || arena.runs == NULL)
 			return -ENOMEM;
 		for (unsigned zero = 0; zero < 2; zero++)
 			for (unsigned b = 0; b < BIN_COUNT; b++) {
@@ -135,9 +139,11 @@ arena_shrink(size_t size)
 	if (size < arena_view.size) {
 		sys_munmap(arena_view.base + size, arena_view.size - size);
 		arena_view.size = size;
-		table = MAX((size >> UNIT_SHIFT) * sizeof(uintptr_t),
+		table = MAX((size >> UNIT_SHIFT) * sizeof(void *),
 			    arena.table_bytes);
 		meta_release((char *)arena_view.table + table,
+			     arena.table_size - table);
+		meta_release((char *)arena.runs + table,
 			     arena.table_size - table);
 		arena.table_size = ALIGN_UP(table, ARCH_PAGE_SIZE);
 	}
@@ -183,7 +189,6 @@ run_link_locked(struct run *run)
 {
 	unsigned b = bin_of(run->units);
 	struct run *head = &arena.bins[run->zero][b];
-	uintptr_t entry = (uintptr_t)run | ARENA_ENTRY_FREE;
 
 	/* Last in, first out: the pages freed last are the warmest. */
 	run->next = head->next;
@@ -191,8 +196,7 @@ run_link_locked(struct run *run)
 	head->next->prev = run;
 	head->next = run;
 	arena.bin_bits[run->zero] |= 1u << b;
-	set_entry(unit_of(run->start), entry);			/* A4 */
-	set_entry(unit_of(run->start) + run->units - 1, entry);
+	set_run(run, run);					/* A4 */
 	arena.free_units += run->units;
 	if (run->zero)
 		return;
@@ -216,8 +220,7 @@ run_unlink_locked(struct run *run)
 	run->prev->next = run->next;
 	if (head->next == head)
 		arena.bin_bits[run->zero] &= ~(1u << b);
-	set_entry(unit_of(run->start), 0);
-	set_entry(unit_of(run->start) + run->units - 1, 0);
+	set_run(run, NULL);					/* A4 */
 	arena.free_units -= run->units;
 	if (run->zero)
 		return;
@@ -236,13 +239,7 @@ run_unlink_locked(struct run *run)
 static struct run *
 free_run_at(size_t unit)
 {
-	uintptr_t entry;
-
-	if (unit >= frontier_units())
-		return NULL;
-	entry = load_relaxed(&arena_view.table[unit]);
-	return entry & ARENA_ENTRY_FREE
-	       ? (struct run *)(entry & ~(uintptr_t)ARENA_ENTRY_FREE) : NULL;
+	return unit < frontier_units() ? arena.runs[unit] : NULL;
 }
 
 /*
@@ -315,14 +312,15 @@ grow_locked(size_t units)
 {
 	size_t old = load_relaxed(&arena_view.frontier);
 	size_t size = units << UNIT_SHIFT;
+	size_t needed = ((old + size) >> UNIT_SHIFT) * sizeof(void *);
 	size_t table;
 
 	if (size > arena_view.size - old)
 		return 0;
-	table = meta_commit(arena_view.table, arena.table_bytes,
-			    ((old + size) >> UNIT_SHIFT) * sizeof(uintptr_t),
+	table = meta_commit(arena_view.table, arena.table_bytes, needed,
 			    arena.table_size);
-	if (table == 0)
+	if (table == 0 || meta_commit(arena.runs, arena.table_bytes, needed,
+				      arena.table_size) == 0)
 		return 0;
 	arena.table_bytes = table;
 	if (old + size > arena.accessible) {
@@ -393,8 +391,9 @@ arena_assign(uintptr_t start, size_t units, struct span *span)
 {
 	size_t unit = unit_of(start);
 
+	/* relaxed: see arena_span_of(). */
 	for (size_t i = 0; i < units; i++)
-		set_entry(unit + i, (uintptr_t)span);
+		store_relaxed(&arena_view.table[unit + i], span);
 }
 
 bool
@@ -524,18 +523,14 @@ void
 arena_for_each_span(void (*visit)(struct span *, void *), void *argument)
 {
 	size_t end = frontier_units();
-	uintptr_t last = 0;
+	struct span *last = NULL;
 
 	for (size_t unit = 0; unit < end; unit++) {
-		uintptr_t entry = load_relaxed(&arena_view.table[unit]);
+		struct span *span = load_relaxed(&arena_view.table[unit]);
 
-		if (entry & ARENA_ENTRY_FREE) {
-			struct run *run = free_run_at(unit);
-
-			unit += run->units - 1;
-		} else if (entry != 0 && entry != last) {
-			last = entry;
-			visit((struct span *)entry, argument);
+		if (span != NULL && span != last) {
+			last = span;
+			visit(span, argument);
 		}
 	}
 }

@@ -10,15 +10,11 @@
 
 struct span;
 
-/*
- * The heap's range and its span table: which span holds a unit, NULL when
- * none does.  A free run's entries are not NULL: see arena.c, A4; readers go
- * through arena_span_of(), which hides them.
- */
+/* The heap's range and its span table: which span holds a unit, or NULL. */
 struct arena_view {
 	/* Fixed by arena_init(). */
 	uintptr_t base;
-	_Atomic(uintptr_t) *table;	/* one entry a unit */
+	_Atomic(struct span *) *table;	/* one entry a unit */
 	/* Guarded by RANK_ARENA; only shrinks. */
 	size_t size;			/* bytes reserved */
 	/* Atomic: grows; entries from here on are not to be read. */
@@ -26,9 +22,6 @@ struct arena_view {
 };
 
 extern struct arena_view arena_view;
-
-/* Bit 0 of a table entry: the unit belongs to a free run. */
-#define ARENA_ENTRY_FREE	1u
 
 /*
  * arena_init - reserve the range.
@@ -60,14 +53,12 @@ arena_contains(uintptr_t word)
 ALWAYS_INLINE struct span *
 arena_span_of(uintptr_t word)
 {
-	uintptr_t entry;
+	uintptr_t offset = word - arena_view.base;
 
-	if (unlikely(!arena_contains(word)))
+	if (unlikely(offset >= load_relaxed(&arena_view.frontier)))
 		return NULL;
 	/* relaxed: whoever has the block's address has seen the entry. */
-	entry = load_relaxed(
-		&arena_view.table[(word - arena_view.base) >> UNIT_SHIFT]);
-	return entry & ARENA_ENTRY_FREE ? NULL : (struct span *)entry;
+	return load_relaxed(&arena_view.table[offset >> UNIT_SHIFT]);
 }
 
 /*

@@ -5,8 +5,7 @@
  * threads that ended (orphans).
  *
  * Always true:
- *   C1  a cache's span lists hold all its spans that have free bits, and no
- *       free bit lies below a span's cursor;
+ *   C1  a cache's span lists hold all its spans that have free bits;
  *   C2  the claimed word of a class is 0 in its span's `free`: a slot of it
  *       that is free is in the claim;
  *   C3  a span is in at most one list of returned spans, because only who
@@ -33,7 +32,17 @@
 #include "heap/meta.h"
 #include "world/mutator.h"
 
+#include <limits.h>
 #include <string.h>
+
+/*
+ * Claiming one slot costs as much as claiming 64.  A word is claimed when an
+ * eighth of it is free; where a few words of a few spans have less, a new span
+ * is taken, so that at most about an eighth of a class's memory is slack.
+ */
+#define SLACK_PART	8
+#define WORD_TRIES	3
+#define SPAN_TRIES	3
 
 /* How many orphans one thread looks at before it takes fresh memory. */
 #define ADOPT_TRIES	8
@@ -54,28 +63,33 @@ static struct {
 
 /* --------------------------------------------------------------- span lists */
 
+/* link_span - put a span at the end of its class's ring. */
 static void
 link_span(struct cache *cache, struct span *span)
 {
 	struct span **head = &cache->spans[span->class];
 
-	span->prev = NULL;
-	span->next = *head;
-	if (*head != NULL)
-		(*head)->prev = span;
-	*head = span;
+	if (*head == NULL) {
+		span->next = span->prev = span;
+		*head = span;
+	} else {
+		span->next = *head;
+		span->prev = (*head)->prev;
+		span->prev->next = span;
+		span->next->prev = span;
+	}
 	span->is_linked = true;
 }
 
 static void
 unlink_span(struct cache *cache, struct span *span)
 {
-	if (span->prev != NULL)
-		span->prev->next = span->next;
-	else
-		cache->spans[span->class] = span->next;
-	if (span->next != NULL)
-		span->next->prev = span->prev;
+	struct span **head = &cache->spans[span->class];
+
+	span->prev->next = span->next;
+	span->next->prev = span->prev;
+	if (*head == span)
+		*head = span->next == span ? NULL : span->next;
 	span->is_linked = false;
 }
 
@@ -92,7 +106,7 @@ destroy_span(struct cache *cache, struct span *span)
 {
 	struct claim *claim = &cache->claims[span->class];
 
-	ASSERT(span->full_words == span->words);		/* S2 */
+	ASSERT(span_is_empty(span));
 	if (claim->span == span) {
 		ASSERT(claim->bits == 0);			/* C2 */
 		claim->span = NULL;
@@ -127,14 +141,14 @@ settle_empty_span(struct cache *cache, struct span *span)
 }
 
 void
-cache_put_slow(struct cache *cache, struct span *span, uint32_t word)
+cache_put_slow(struct cache *cache, struct span *span, uint32_t word,
+	       uint64_t bits)
 {
+	bool is_full = span_set_free(span, word, bits);
+
 	if (!span->is_linked)
 		link_span(cache, span);
-	if (span->free[word] != span_word_mask(span, word))
-		return;
-	span->full_words++;
-	if (span->full_words == span->words)
+	if (is_full && span_is_empty(span))
 		settle_empty_span(cache, span);
 }
 
@@ -236,14 +250,11 @@ merge_returned(struct cache *cache, struct span *span)
 			claim->bits |= bits;
 			continue;
 		}
-		span->free[w] |= bits;
-		span->cursor = MIN(span->cursor, w);
+		span_set_free(span, w, bits);
 		if (!span->is_linked)
 			link_span(cache, span);
-		if (span->free[w] == span_word_mask(span, w))
-			span->full_words++;
 	}
-	if (span->full_words == span->words)
+	if (span_is_empty(span))
 		settle_empty_span(cache, span);
 }
 
@@ -283,25 +294,57 @@ move_claim(struct claim *claim)
 	atomic_thread_fence(memory_order_release);
 }
 
+/* enough - free bits that make a word worth claiming. */
+static unsigned
+enough(const struct span *span)
+{
+	return span->words > 1 ? WORD_BITS / SLACK_PART
+	       : MAX(span->slot_count / SLACK_PART, 1u);
+}
+
+/*
+ * find_word - the word of a span to claim next, span->words when there is none.
+ *
+ * Words are taken in turn, so that frees gather in each between two visits.
+ * The first with enough of them wins, then one that was never used, then, only
+ * if is_modest, any with a free bit.
+ */
+static uint32_t
+find_word(const struct span *span, bool is_modest)
+{
+	uint64_t used = span->avail & bits_below(span->virgin_word);
+	/* First those from the cursor on, then those before it. */
+	uint64_t ahead = used & ~bits_below(span->cursor);
+	uint32_t found = span->words;
+
+	for (unsigned tries = WORD_TRIES; used != 0 && tries > 0; tries--) {
+		uint32_t w = bits_ctz(ahead != 0 ? ahead : used);
+
+		if (bits_count(span->free[w]) >= enough(span))
+			return w;
+		if (is_modest && found == span->words)
+			found = w;
+		used &= ~(UINT64_C(1) << w);
+		ahead &= used;
+	}
+	return span->virgin_word < span->words ? span->virgin_word : found;
+}
+
 static bool
-claim_word(struct cache *cache, struct span *span)
+claim_word(struct cache *cache, struct span *span, bool is_modest)
 {
 	struct claim *claim = &cache->claims[span->class];
-	uint32_t w = span->cursor;
+	uint32_t w = find_word(span, is_modest);
 	uint64_t bits;
 
-	while (w < span->words && span->free[w] == 0)
-		w++;
-	span->cursor = w;
 	if (w == span->words)
 		return false;
-	bits = span->free[w];
-	if (bits == span_word_mask(span, w))
-		span->full_words--;
+	span->cursor = (uint16_t)(w + 1);
 	if (cache->spare[span->class] == span)
 		cache->spare[span->class] = NULL;
-	claim->fresh = w >= span->virgin_word && span->is_zero ? bits : 0;
-	span->virgin_word = MAX(span->virgin_word, w + 1);
+	claim->fresh = w >= span->virgin_word && span->is_zero
+		       ? ~UINT64_C(0) : 0;
+	span->virgin_word = (uint16_t)MAX(span->virgin_word, w + 1);
 	move_claim(claim);
 	claim->span = span;
 	claim->word = w;
@@ -312,7 +355,7 @@ claim_word(struct cache *cache, struct span *span)
 	 * these slots at worst.
 	 */
 	atomic_signal_fence(memory_order_seq_cst);
-	__atomic_store_n(&span->free[w], 0, __ATOMIC_RELAXED);
+	bits = span_take_free(span, w);
 	if (unlikely(load_relaxed(&cache_blackens)))		/* H3 */
 		atomic_fetch_or_explicit(&span->mark[w], bits,
 					 memory_order_relaxed);
@@ -342,8 +385,7 @@ adopt_span(struct cache *cache, unsigned class)
 		if (o->spare[class] == span)
 			o->spare[class] = NULL;
 		unlink_span(o, span);
-		/* release: its lists and bitmaps are ours from here on. */
-		store_release(&span->owner, cache);
+		span_set_owner(span, cache);
 		link_span(cache, span);
 		found = true;
 		break;
@@ -352,33 +394,52 @@ adopt_span(struct cache *cache, unsigned class)
 	return found;
 }
 
+/* claim_listed - claim a word of the spans in the class's ring. */
+static bool
+claim_listed(struct cache *cache, unsigned class, bool is_modest)
+{
+	struct span *span;
+
+	for (unsigned tries = is_modest ? UINT_MAX : SPAN_TRIES;
+	     (span = cache->spans[class]) != NULL && tries > 0; tries--) {
+		if (span->avail == 0)
+			unlink_span(cache, span);
+		else if (claim_word(cache, span, is_modest))
+			return true;
+		else
+			cache->spans[class] = span->next;
+	}
+	return false;
+}
+
 bool
 cache_refill(struct cache *cache, unsigned class, bool with_sites)
 {
-	uint64_t mask;
 	struct span *span;
+	uint64_t mask;
+	bool more;
 
 	ASSERT(cache->claims[class].bits == 0);
 	drain_returned(cache);
 	if (cache->claims[class].bits != 0)
 		return true;
-	for (;;) {
-		while ((span = cache->spans[class]) != NULL) {
-			if (claim_word(cache, span))
-				return true;
-			unlink_span(cache, span);
-		}
+	do {
+		if (claim_listed(cache, class, false))
+			return true;
 		/* What is adopted may have been used up by its last owner. */
 		mutator_mask_signals(&mask);
-		if (!adopt_span(cache, class)) {
+		more = adopt_span(cache, class);
+		if (!more) {
 			span = span_create(class, cache, with_sites);
 			if (span != NULL)
 				link_span(cache, span);
 		}
 		mutator_unmask_signals(mask);
-		if (cache->spans[class] == NULL)
-			return false;
-	}
+		/* The new span is the last of the ring: begin with it. */
+		if (cache->spans[class] != NULL)
+			cache->spans[class] = cache->spans[class]->prev;
+	} while (more);
+	return claim_listed(cache, class, true);
 }
 
 uint64_t
@@ -425,9 +486,7 @@ unclaim(struct cache *cache, struct claim *claim)
 	claim->bits = 0;
 	if (span == NULL || bits == 0)
 		return;
-	span->free[claim->word] |= bits;
-	span->cursor = MIN(span->cursor, claim->word);
-	cache_put_slow(cache, span, claim->word);
+	cache_put_slow(cache, span, claim->word, bits);
 }
 
 void
@@ -468,7 +527,7 @@ cache_detach(struct cache *cache)
 }
 
 struct cache *
-cache_nested(struct cache *cache)
+cache_nested_slow(struct cache *cache)
 {
 	uint64_t mask;
 
@@ -519,7 +578,7 @@ static void
 rebuild_span(struct span *span, void *argument)
 {
 	struct cache *owner = load_relaxed(&span->owner);
-	bool any_returned = false, any_free = false;
+	bool any_returned = false;
 
 	(void)argument;
 	if (owner == NULL)				/* a large block */
@@ -534,22 +593,24 @@ rebuild_span(struct span *span, void *argument)
 		}
 		return;
 	}
-	span->full_words = 0;
+	span->avail = 0;
+	span->full = 0;
 	span->cursor = 0;
 	for (uint32_t w = 0; w < span->words; w++) {
 		struct claim *claim = &owner->claims[span->class];
+		uint64_t bits = span->free[w] |
+			atomic_exchange_explicit(&span->returned[w], 0,
+						 memory_order_relaxed);
 
 		if (claim->span == span && claim->word == w)
-			span->free[w] |= claim->bits;
-		span->free[w] |= atomic_exchange_explicit(&span->returned[w],
-						0, memory_order_relaxed);
-		span->full_words += span->free[w] == span_word_mask(span, w);
-		any_free |= span->free[w] != 0;
+			bits |= claim->bits;
+		if (bits != 0)
+			span_set_free(span, w, bits);
 	}
 	span->is_linked = false;
 	/* Unknown what the owner was about to claim: nothing is virgin. */
 	span->virgin_word = span->words;
-	if (any_free)
+	if (span->avail != 0)
 		link_span(owner, span);
 }
 

@@ -29,7 +29,7 @@ struct cache {
 	/* Owner thread. */
 	uint32_t busy;
 	struct claim claims[CLASS_COUNT];
-	struct span *spans[CLASS_COUNT];	/* those with free bits */
+	struct span *spans[CLASS_COUNT];	/* rings: with free bits */
 	struct span *spare[CLASS_COUNT];	/* an empty one of these */
 	struct cache *nested;
 
@@ -96,6 +96,51 @@ cache_take(struct claim *claim, bool *ret_fresh)
 }
 
 /*
+ * cache_put - set the bit of a slot of our own.
+ * Returns: false, with nothing changed, when something follows from it: its
+ *          word is full, the span may be in no list, other threads have
+ *          returned slots of the span, or the slot is free already.
+ */
+ALWAYS_INLINE bool
+cache_put(struct cache *cache, struct span *span, uint32_t slot,
+	  uintptr_t block)
+{
+	struct claim *claim = &cache->claims[span->class];
+	uint32_t word = slot / WORD_BITS;
+	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
+	bool done = false;
+	uint64_t bits;
+
+	/*
+	 * relaxed: a slot whose returned bit another thread has set rightly is
+	 * not ours to free; if it is freed twice, SPAN_LISTED is set as well.
+	 */
+	if (unlikely(load_relaxed(&span->remote) != 0))
+		return false;
+	cache_enter(cache);
+	if (claim->span == span && claim->word == word) {
+		bits = claim->bits;
+		if (likely((bits & bit) == 0)) {
+			claim->fresh &= ~bit;
+			claim->bits = bits | bit;
+			done = true;
+		}
+	} else {
+		bits = span->free[word];
+		if (likely((bits & bit) == 0) && likely(span->avail != 0) &&
+		    likely((bits | bit) != span_word_mask(span, word))) {
+			span->free[word] = bits | bit;
+			span->avail |= UINT64_C(1) << word;
+			done = true;
+		}
+	}
+	/* H1: the address is in a register until its bit is set. */
+	arch_pin(block);
+	cache_leave(cache);
+	return done;
+}
+
+/*
  * cache_refill - claim a word of a class, from the cache's own spans, from
  * spans of ended threads, or from a new span.
  * Returns:  false when there is no memory.
@@ -104,11 +149,11 @@ cache_take(struct claim *claim, bool *ret_fresh)
 bool cache_refill(struct cache *cache, unsigned class, bool with_sites);
 
 /*
- * cache_put_slow - a slot's bit was set in a span of ours and something
- * follows from it: its word is full, or the span was in no list.
+ * cache_put_slow - set bits of a span of ours, with all that follows.
  * Context:  mutator, inside mutator_hold(), cache entered.
  */
-void cache_put_slow(struct cache *cache, struct span *span, uint32_t word);
+void cache_put_slow(struct cache *cache, struct span *span, uint32_t word,
+		    uint64_t bits);
 
 /*
  * cache_return - set a slot's returned bit: the free of other threads.
@@ -132,8 +177,18 @@ struct cache *cache_attach(void);
 /* cache_detach - the cache's thread has ended: make it an orphan. */
 void cache_detach(struct cache *cache);
 
-/* cache_nested - the next deeper cache, for handlers.  NULL: no memory. */
-struct cache *cache_nested(struct cache *cache);
+/* cache_nested_slow - as cache_nested(), for a cache that is busy. */
+struct cache *cache_nested_slow(struct cache *cache);
+
+/*
+ * cache_nested - a cache that is not busy: in a handler perhaps a deeper one.
+ * Returns: NULL when there is no memory for it.
+ */
+ALWAYS_INLINE struct cache *
+cache_nested(struct cache *cache)
+{
+	return likely(cache->busy == 0) ? cache : cache_nested_slow(cache);
+}
 
 /* cache_flush - give back what a cache holds without need. */
 void cache_flush(struct cache *cache);

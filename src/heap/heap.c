@@ -31,6 +31,8 @@ static struct {
 	bool with_sites;
 } shape;
 
+size_t heap_fast_max;
+
 /* Atomic: relaxed, only ever set. */
 static _Atomic bool size_was_asked;
 
@@ -86,6 +88,7 @@ heap_configure(unsigned pad, bool with_sites)
 	shape.pad = pad;
 	shape.small_max = SLOT_SIZE_MAX - pad;
 	shape.with_sites = with_sites;
+	heap_fast_max = pad == 0 && !with_sites ? SLOT_SIZE_MAX : 0;
 }
 
 bool
@@ -153,30 +156,54 @@ alloc_large(size_t size, size_t alignment, bool zero)
 	return finish((void *)span->base, size, zero, fresh);
 }
 
+/*
+ * take_refilled - a slot of a cache that is entered and has none claimed.
+ */
+static void *
+take_refilled(struct cache *cache, unsigned class, bool *ret_fresh)
+{
+	void *block = NULL;
+
+	if (cache->claims[class].bits != 0 ||
+	    cache_refill(cache, class, shape.with_sites))
+		block = cache_take(&cache->claims[class], ret_fresh);
+	return block;
+}
+
 static NOINLINE void *
 alloc_slow(unsigned class, size_t size, bool zero)
 {
-	struct cache *cache;
+	struct cache *cache = cache_self;
 	void *block = NULL;
 	bool fresh = false;
 
-	if (!heap_thread_begin(false))
+	if (unlikely(cache == NULL) && !heap_thread_begin(false))
 		return NULL;
 	mutator_hold();
 	cache = cache_nested(cache_self);
 	if (cache != NULL) {
-		struct claim *claim = &cache->claims[class];
-
 		cache_enter(cache);
-		if (claim->bits != 0 ||
-		    cache_refill(cache, class, shape.with_sites))
-			block = cache_take(claim, &fresh);
+		block = take_refilled(cache, class, &fresh);
 		cache_leave(cache);
 	}
 	mutator_release();
 	/* H1: it is in a register or in our frame while we may be stopped. */
 	arch_pin(block);
 	return block == NULL ? NULL : finish(block, size, zero, fresh);
+}
+
+NOINLINE void *
+heap_alloc_refill(struct cache *cache, unsigned class)
+{
+	void *block;
+	bool fresh;
+
+	mutator_hold();
+	block = take_refilled(cache, class, &fresh);
+	cache_leave(cache);
+	mutator_release();
+	arch_pin(block);					/* H1 */
+	return block;
 }
 
 ALWAYS_INLINE void *
@@ -284,13 +311,29 @@ free_shared(struct span *span, uintptr_t block)
 	return done ? HEAP_DONE : HEAP_DOUBLE_FREE;
 }
 
-static NOINLINE void
-put_slow(struct cache *cache, struct span *span, uint32_t word)
+/* free_settling - a slot of ours, when more follows than a bit that is set. */
+static NOINLINE enum heap_verdict
+free_settling(struct cache *cache, struct span *span, uint32_t slot,
+	      uintptr_t block)
 {
+	struct claim *claim = &cache->claims[span->class];
+	uint32_t word = slot / WORD_BITS;
+	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
+
+	if (cache_is_free(span, slot))
+		return HEAP_DOUBLE_FREE;
 	mutator_hold();
-	cache_put_slow(cache, span, word);
+	cache_enter(cache);
+	if (claim->span == span && claim->word == word) {
+		claim->fresh &= ~bit;
+		claim->bits |= bit;
+	} else {
+		cache_put_slow(cache, span, word, bit);
+	}
 	cache_leave(cache);
 	mutator_release();
+	arch_pin(block);					/* H1 */
+	return HEAP_DONE;
 }
 
 enum heap_verdict
@@ -299,9 +342,7 @@ heap_free(void *pointer)
 	uintptr_t block = (uintptr_t)pointer;
 	struct span *span = arena_span_of(block);
 	struct cache *cache = cache_self;
-	struct claim *claim;
-	uint32_t slot, word;
-	uint64_t bit, bits;
+	uint32_t slot;
 
 	if (unlikely(span == NULL))
 		return verdict_outside(block);
@@ -313,42 +354,11 @@ heap_free(void *pointer)
 	if (unlikely(slot >= span->slot_count ||
 		     span_slot_addr(span, slot) != block))
 		return HEAP_INVALID;
-	word = slot / WORD_BITS;
-	bit = UINT64_C(1) << (slot % WORD_BITS);
-	claim = &cache->claims[span->class];
-	cache_enter(cache);
-	if (claim->span == span && claim->word == word) {
-		bits = claim->bits;
-		if (unlikely((bits | load_relaxed(&span->returned[word])) &
-			     bit))
-			goto double_free;
-		if (span->site != NULL)
-			store_relaxed(&span->site[slot], SITE_NONE);
-		claim->fresh &= ~bit;
-		claim->bits = bits | bit;
-		arch_pin(block);				/* H1 */
-		cache_leave(cache);
-		return HEAP_DONE;
-	}
-	bits = span->free[word];
-	if (unlikely((bits | load_relaxed(&span->returned[word])) & bit))
-		goto double_free;
 	if (span->site != NULL)
 		store_relaxed(&span->site[slot], SITE_NONE);
-	bits |= bit;
-	if (word < span->cursor)
-		span->cursor = word;
-	span->free[word] = bits;
-	arch_pin(block);					/* H1 */
-	if (unlikely(bits == span_word_mask(span, word) || !span->is_linked))
-		put_slow(cache, span, word);
-	else
-		cache_leave(cache);
-	return HEAP_DONE;
-
-double_free:
-	cache_leave(cache);
-	return HEAP_DOUBLE_FREE;
+	if (likely(cache_put(cache, span, slot, block)))
+		return HEAP_DONE;
+	return free_settling(cache, span, slot, block);
 }
 
 /* --------------------------------------------------------- asking, resizing */

@@ -32,6 +32,63 @@ int heap_init(void);
 void heap_configure(unsigned pad, bool with_sites);
 
 /*
+ * Requests from 1 byte to here may take heap_alloc_fast(): 0 while there is
+ * no heap, while sites are kept, or when each request is padded.
+ * Fixed by heap_configure().
+ */
+extern size_t heap_fast_max;
+
+/*
+ * heap_alloc_refill - claim another word and take a slot of it.
+ * Context: the caller's own cache, entered; it is left.
+ */
+void *heap_alloc_refill(struct cache *cache, unsigned class);
+
+/*
+ * heap_alloc_fast - a block from the caller's claimed word.
+ * Returns: NULL when it takes more than that: heap_alloc() then.
+ */
+ALWAYS_INLINE void *
+heap_alloc_fast(size_t size)
+{
+	struct cache *cache = cache_self;
+	unsigned class;
+	void *block;
+	bool fresh;
+
+	if (unlikely(size - 1 >= heap_fast_max) || !cache_is_usable(cache))
+		return NULL;
+	class = sizeclass_of(size);
+	cache_enter(cache);
+	block = cache_take(&cache->claims[class], &fresh);
+	if (unlikely(block == NULL))
+		return heap_alloc_refill(cache, class);
+	cache_leave(cache);
+	return block;
+}
+
+/*
+ * heap_free_fast - free a block of the caller's own cache.
+ * Returns: false, with nothing changed, when it takes more: heap_free() then.
+ */
+ALWAYS_INLINE bool
+heap_free_fast(void *pointer)
+{
+	uintptr_t block = (uintptr_t)pointer;
+	struct span *span = arena_span_of(block);
+	struct cache *cache = cache_self;
+	uint32_t slot;
+
+	if (unlikely(span == NULL) || !cache_is_usable(cache) ||
+	    unlikely(span->fast_owner != cache))
+		return false;
+	slot = span_slot_of(span, block);
+	return likely(slot < span->slot_count) &&
+	       likely(span_slot_addr(span, slot) == block) &&
+	       likely(cache_put(cache, span, slot, block));
+}
+
+/*
  * heap_alloc - a block of at least size bytes, aligned to 16.
  * Returns: NULL when there is no memory or size exceeds PTRDIFF_MAX.
  */

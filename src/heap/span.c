@@ -7,8 +7,8 @@
  * Always true:
  *   S1  a slot's bit is in at most one of `free`, `returned` and its owner's
  *       claimed word; in none of them, the program has the block;
- *   S2  `full_words` counts the words of `free` that are entirely 1; the span
- *       is empty when it equals `words`;
+ *   S2  a bit of `avail` says that a word of `free` is not 0, a bit of `full`
+ *       that it is all ones; the span is empty when all words are full;
  *   S3  bits beyond slot_count are 0 in every bitmap;
  *   S4  a span is entered into the arena's table after it is complete.
  *
@@ -21,6 +21,10 @@
 #include "heap/meta.h"
 
 #include <string.h>
+
+/* The summaries have one bit a word, and every class fits. */
+static_assert(UNIT_SIZE / SLOT_ALIGN <= WORD_BITS * WORD_BITS, "summaries");
+static_assert(offsetof(struct span, full) == 64, "the fast paths' line");
 
 static struct {
 	/* Guarded by lock. */
@@ -64,7 +68,8 @@ struct_acquire(unsigned class, uint32_t slot_size, uint32_t slot_count,
 	struct span shape = {
 		.slot_size = slot_size,
 		.slot_count = slot_count,
-		.words = (slot_count + WORD_BITS - 1) / WORD_BITS,
+		.words = (uint16_t)((slot_count + WORD_BITS - 1) / WORD_BITS),
+		.last_mask = bits_below((slot_count - 1) % WORD_BITS + 1),
 		.class = (uint16_t)class,
 	};
 	size_t size = layout(&shape, NULL, with_sites);
@@ -97,6 +102,14 @@ struct_release(struct span *span)
 	lock_release(&unused.lock);
 }
 
+void
+span_set_owner(struct span *span, struct cache *owner)
+{
+	span->fast_owner = span->site == NULL ? owner : NULL;
+	/* release: its lists and bitmaps are the owner's from here on. */
+	store_release(&span->owner, owner);
+}
+
 struct span *
 span_create(unsigned class, struct cache *owner, bool with_sites)
 {
@@ -122,10 +135,8 @@ span_create(unsigned class, struct cache *owner, bool with_sites)
 	span->reciprocal = ((UINT64_C(1) << 38) + slot_size - 1) / slot_size;
 	span->is_zero = zero;
 	for (uint32_t w = 0; w < span->words; w++)
-		span->free[w] = span_word_mask(span, w);
-	span->full_words = span->words;
-	/* relaxed: nobody knows the span before arena_assign(). */
-	store_relaxed(&span->owner, owner);
+		span_set_free(span, w, span_word_mask(span, w));
+	span_set_owner(span, owner);
 	arena_assign(run, units, span);				/* S4 */
 	return span;
 }
@@ -181,8 +192,6 @@ span_fork_unlock(bool in_child)
 bool
 span_is_valid(const struct span *span)
 {
-	uint32_t full = 0;
-
 	if (span_is_large(span))
 		return span->words == 1;
 	for (uint32_t w = 0; w < span->words; w++) {
@@ -193,8 +202,10 @@ span_is_valid(const struct span *span)
 			return false;
 		if ((span->free[w] & returned) != 0)		/* S1 */
 			return false;
-		full += span->free[w] == mask;
+		if (((span->avail >> w) & 1) != (span->free[w] != 0) ||
+		    ((span->full >> w) & 1) != (span->free[w] == mask))
+			return false;				/* S2 */
 	}
-	return full == span->full_words;			/* S2 */
+	return true;
 }
 #endif

@@ -15,6 +15,8 @@
  *   scratch      the collector                    visited while leaks are told
  *                                                 direct from indirect
  *
+ * Of `free` there are two summaries, `avail` and `full`, one bit a word.
+ *
  * A slot is in the program's hands when it is neither free, returned,
  * quarantined nor claimed (in its owner's cache).
  */
@@ -26,15 +28,46 @@
 struct cache;
 
 struct span {
-	/* Fixed when the span is cut; read by anyone without a lock. */
+	/*
+	 * The first 64 bytes are what the fast paths read.
+	 *
+	 * Fixed when the span is cut; read by anyone without a lock.
+	 */
 	uintptr_t base;			/* first slot */
 	uint64_t reciprocal;		/* see span_slot_of() */
+	uint64_t *free;
 	uint32_t slot_size;		/* bytes; large: see large_bytes */
 	uint32_t slot_count;
-	uint32_t words;			/* of each bitmap */
+	uint64_t last_mask;		/* the slots of the last word */
+	uint16_t words;			/* of each bitmap, at most 64 */
 	uint16_t class;			/* CLASS_LARGE: one block */
-	uintptr_t run;			/* first unit; base may lie behind it */
-	uint64_t *free;
+	/*
+	 * Atomic: SPAN_LISTED while the span is in a list of spans with
+	 * returned bits, plus SPAN_VISITOR for each thread that is returning
+	 * a slot right now and may still touch the span after its bit is set.
+	 */
+	_Atomic uint32_t remote;
+	/* Owner thread: the owner, or NULL when frees have to note sites too. */
+	struct cache *fast_owner;
+	/* Owner thread: one bit a word of `free`: is it not 0? */
+	uint64_t avail;
+
+	/* Owner thread: one bit a word of `free`: is it all ones? */
+	uint64_t full;
+	struct span *next, *prev;	/* spans of this class with free bits */
+	bool is_linked;			/* is it in that list? */
+	bool is_zero;			/* virgin slots read as zero */
+	uint16_t cursor;		/* the word to look at next */
+	uint16_t virgin_word;		/* from here no slot was ever used */
+
+	/*
+	 * Atomic: the cache that allocates from this span.  Changes only when
+	 * a span of a thread that ended is adopted, under RANK_HEAP.
+	 */
+	_Atomic(struct cache *) owner;
+	struct span *next_listed;	/* owned by whoever set SPAN_LISTED */
+
+	/* Fixed when the span is cut. */
 	_Atomic uint64_t *returned;
 	_Atomic uint64_t *mark;
 	uint64_t *condemned;
@@ -43,27 +76,7 @@ struct span {
 	/* NULL unless reports need them; one entry a slot, see span_note(). */
 	_Atomic uint16_t *slack;
 	_Atomic uint32_t *site;
-
-	/*
-	 * Atomic: the cache that allocates from this span.  Changes only when
-	 * a span of a thread that ended is adopted, under RANK_HEAP.
-	 */
-	_Atomic(struct cache *) owner;
-	/*
-	 * Atomic: SPAN_LISTED while the span is in a list of spans with
-	 * returned bits, plus SPAN_VISITOR for each thread that is returning
-	 * a slot right now and may still touch the span after its bit is set.
-	 */
-	_Atomic uint32_t remote;
-	struct span *next_listed;	/* owned by whoever set SPAN_LISTED */
-
-	/* Owner thread. */
-	struct span *next, *prev;	/* spans of this class with free bits */
-	bool is_linked;			/* is it in that list? */
-	uint32_t cursor;		/* first word that may have free bits */
-	uint32_t full_words;		/* words that are entirely free */
-	uint32_t virgin_word;		/* from here no slot was ever used */
-	bool is_zero;			/* virgin slots read as zero */
+	uintptr_t run;			/* first unit; base may lie behind it */
 
 	/* Guarded by the block's holder where it is a large one. */
 	size_t run_units;
@@ -95,6 +108,9 @@ struct span {
  * Context:  mutator inside mutator_hold().
  */
 struct span *span_create(unsigned class, struct cache *owner, bool with_sites);
+
+/* span_set_owner - Context: as span_create(). */
+void span_set_owner(struct span *span, struct cache *owner);
 
 /*
  * span_create_large - a span of one slot, already in the program's hands.
@@ -145,7 +161,43 @@ span_slot_bytes(const struct span *span)
 ALWAYS_INLINE uint64_t
 span_word_mask(const struct span *span, uint32_t word)
 {
-	return bits_below(MIN(span->slot_count - word * WORD_BITS, WORD_BITS));
+	return word + 1 == span->words ? span->last_mask : ~UINT64_C(0);
+}
+
+/* span_is_empty - are all its slots free, and none claimed? */
+ALWAYS_INLINE bool
+span_is_empty(const struct span *span)
+{
+	return span->full == bits_below(span->words);
+}
+
+/*
+ * span_set_free - add bits to a word of `free`.  Owner thread.
+ * Returns: did the word become all ones?
+ */
+ALWAYS_INLINE bool
+span_set_free(struct span *span, uint32_t word, uint64_t bits)
+{
+	span->free[word] |= bits;
+	span->avail |= UINT64_C(1) << word;
+	if (span->free[word] != span_word_mask(span, word))
+		return false;
+	span->full |= UINT64_C(1) << word;
+	return true;
+}
+
+/*
+ * span_take_free - take all bits out of a word of `free`.  Owner thread.
+ */
+ALWAYS_INLINE uint64_t
+span_take_free(struct span *span, uint32_t word)
+{
+	uint64_t bits = span->free[word];
+
+	__atomic_store_n(&span->free[word], 0, __ATOMIC_RELAXED);
+	span->avail &= ~(UINT64_C(1) << word);
+	span->full &= ~(UINT64_C(1) << word);
+	return bits;
 }
 
 /* span_note - keep what reports need of a block just allocated. */

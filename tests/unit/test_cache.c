@@ -1,0 +1,406 @@
+/*
+ * test_cache.c - claimed words, spans of several threads, threads that end.
+ *
+ * Threads hand blocks to each other through a shared board; each block says
+ * in its first words how large it is and what the rest of it holds.  Whoever
+ * takes it from the board checks it and frees it, mostly another than the one
+ * that allocated it.
+ */
+#include "unit.h"
+
+#include "collect/candidate.h"
+#include "collect/marker.h"
+#include "heap/meta.h"
+#include "world/mutator.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BOARD		512
+#define THREADS		4
+#define GENERATIONS	40
+#define OPERATIONS	4000
+
+struct note {
+	size_t size;
+	uint64_t seed;
+};
+
+static _Atomic(struct note *) board[BOARD];
+
+/* ------------------------------------------------------------- the exchange */
+
+static struct note *
+write_note(uint64_t *state)
+{
+	size_t size = sizeof(struct note) +
+		(unit_random(state, 60) == 0 ? unit_random(state, 300 * KIB)
+					     : unit_random_size(state, 4096));
+	struct note *note = heap_alloc(size, false);
+
+	expect(note != NULL);
+	heap_note(note, size, SITE_UNKNOWN);
+	note->size = size;
+	note->seed = *state;
+	memset(note + 1, (int)(note->seed & 255), size - sizeof(*note));
+	return note;
+}
+
+static void
+read_note(const struct note *note)
+{
+	const unsigned char *text = (const unsigned char *)(note + 1);
+	size_t size = note->size - sizeof(*note);
+
+	expect(note->size <= MIB);
+	for (size_t i = 0; i < size; i += i < 64 ? 1 : 61)
+		expect(text[i] == (note->seed & 255));
+	expect(size == 0 || text[size - 1] == (note->seed & 255));
+}
+
+static void
+drop_note(struct note *note)
+{
+	if (note == NULL)
+		return;
+	read_note(note);
+	memset(note, 0xdb, sizeof(*note));
+	expect(heap_free(note) == HEAP_DONE);
+}
+
+static struct note *
+exchange(size_t place, struct note *note)
+{
+	return atomic_exchange_explicit(&board[place], note,
+					memory_order_acq_rel);
+}
+
+static void
+clear_board(void)
+{
+	for (size_t i = 0; i < BOARD; i++)
+		drop_note(exchange(i, NULL));
+}
+
+static void *
+trade(void *argument)
+{
+	uint64_t state = unit_seed((unsigned)(uintptr_t)argument);
+	struct note *mine[16] = { NULL };
+
+	expect(heap_thread_begin(true));
+	for (unsigned i = 0; i < OPERATIONS; i++) {
+		struct note **note = &mine[unit_random(&state, 16)];
+		size_t place = unit_random(&state, BOARD);
+
+		if (*note == NULL)
+			*note = write_note(&state);
+		else if (unit_random(&state, 2) == 0)
+			*note = exchange(place, *note);
+		if (unit_random(&state, 3) == 0) {
+			drop_note(*note);
+			*note = NULL;
+		}
+	}
+	/* Some are left to others, some are lost with the thread's stack. */
+	for (size_t i = 0; i < 16; i++)
+		drop_note(exchange(i, mine[i]));
+	heap_thread_end(false);
+	return NULL;
+}
+
+/* Generations of threads: spans are adopted, caches used again. */
+START_TEST(test_exchange)
+{
+	pthread_t threads[THREADS];
+	uintptr_t number = 1;
+	size_t used = 0;
+
+	unit_heap(1, true);
+	for (size_t i = 0; i < THREADS; i++)
+		expect(pthread_create(&threads[i], NULL, trade,
+				      (void *)number++) == 0);
+	for (size_t n = 0; n < GENERATIONS; n++) {
+		size_t i = n % THREADS;
+
+		pthread_join(threads[i], NULL);
+		if (n == GENERATIONS / 4)
+			used = heap_statistics().mapped_bytes;
+		expect(pthread_create(&threads[i], NULL, trade,
+				      (void *)number++) == 0);
+	}
+	for (size_t i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	/* What ended threads left is used again, not added to. */
+	ck_assert_uint_lt(heap_statistics().mapped_bytes, 3 * used + 16 * MIB);
+	clear_board();
+	ck_assert_uint_eq(unit_check_heap(), 0);
+	ck_assert_uint_eq(heap_statistics().used_slots, 0);
+}
+END_TEST
+
+/* --------------------------------------------------------- threads that end */
+
+#define MANY	4000
+
+static void *many[MANY];
+
+static void *
+allocate_many(void *argument)
+{
+	expect(heap_thread_begin(true));
+	for (size_t i = 0; i < MANY; i++)
+		many[i] = heap_alloc((size_t)(uintptr_t)argument, false);
+	for (size_t i = 0; i < MANY; i += 2)
+		expect(heap_free(many[i]) == HEAP_DONE);
+	heap_thread_end(false);
+	return NULL;
+}
+
+static void
+run_thread(void *(*run)(void *), void *argument)
+{
+	pthread_t thread;
+
+	expect(pthread_create(&thread, NULL, run, argument) == 0);
+	pthread_join(thread, NULL);
+}
+
+/* What an ended thread freed, and what is freed after it, is used first. */
+START_TEST(test_adoption)
+{
+	size_t used;
+
+	unit_heap(0, false);
+	run_thread(allocate_many, (void *)200);
+	used = arena_used_bytes();
+	for (size_t i = 1; i < MANY; i += 4)
+		expect(heap_free(many[i]) == HEAP_DONE);
+	for (size_t i = 0; i < MANY / 2 + MANY / 4; i++)
+		expect(heap_alloc(200, false) != NULL);
+	/* A last word of the last span may be ours by then. */
+	ck_assert_uint_le(arena_used_bytes(), used + 2 * UNIT_SIZE);
+	ck_assert_uint_eq(unit_check_heap(), MANY);
+	/* Those it still held can be freed by us, as ours. */
+	for (size_t i = 3; i < MANY; i += 4)
+		expect(heap_free(many[i]) == HEAP_DONE);
+	ck_assert_uint_eq(unit_check_heap(), MANY / 2 + MANY / 4);
+}
+END_TEST
+
+/* A producer a generation, one consumer: memory stays bounded. */
+START_TEST(test_generations)
+{
+	size_t used = 0;
+
+	unit_heap(0, false);
+	for (unsigned n = 0; n < 300; n++) {
+		run_thread(allocate_many, (void *)64);
+		for (size_t i = 1; i < MANY; i += 2)
+			expect(heap_free(many[i]) == HEAP_DONE);
+		if (n == 10)
+			used = arena_used_bytes();
+	}
+	ck_assert_uint_le(arena_used_bytes(), used + MIB);
+	ck_assert_uint_eq(unit_check_heap(), 0);
+}
+END_TEST
+
+static void *
+free_many(void *argument)
+{
+	expect(heap_thread_begin(true));
+	for (size_t i = 0; i < (size_t)(uintptr_t)argument; i++)
+		expect(heap_free(many[i]) == HEAP_DONE);
+	heap_thread_end(false);
+	return NULL;
+}
+
+/*
+ * A span that is listed as returned while it changes hands (C4): listed for
+ * the owner that ends, adopted, freed into again, drained by somebody else.
+ */
+START_TEST(test_listed_for_another)
+{
+	unit_heap(0, false);
+	for (unsigned n = 0; n < 50; n++) {
+		run_thread(allocate_many, (void *)500);
+		/* Listed with the orphan. */
+		for (size_t i = 1; i < MANY; i += 4)
+			expect(heap_free(many[i]) == HEAP_DONE);
+		/* Adopts spans, and takes the orphaned cache as its own. */
+		for (size_t i = 3; i < MANY; i += 4)
+			many[i / 4] = many[i];
+		run_thread(free_many, (void *)(MANY / 4));
+		expect(unit_check_heap() == 0);
+		for (size_t i = 0; i < MANY; i++)
+			many[i] = heap_alloc(500, false);
+		expect(unit_check_heap() == MANY);
+		run_thread(free_many, (void *)MANY);
+		expect(unit_check_heap() == 0);
+	}
+}
+END_TEST
+
+/* All slots of a full span come back from outside: all are used again. */
+START_TEST(test_returned)
+{
+	size_t used;
+
+	unit_heap(0, false);
+	for (size_t i = 0; i < MANY; i++)
+		many[i] = heap_alloc(100, false);
+	used = arena_used_bytes();
+	for (unsigned n = 0; n < 20; n++) {
+		run_thread(free_many, (void *)MANY);
+		for (size_t i = 0; i < MANY; i++)
+			many[i] = heap_alloc(100, false);
+		expect(arena_used_bytes() <= used + UNIT_SIZE);
+		expect(unit_check_heap() == MANY);
+	}
+}
+END_TEST
+
+static void *
+free_one(void *block)
+{
+	expect(heap_thread_begin(true));
+	expect(heap_free(block) == HEAP_DONE);
+	heap_thread_end(false);
+	return NULL;
+}
+
+/* H5: freeing twice is one bit set twice, and is told. */
+START_TEST(test_returned_twice)
+{
+	struct span *span;
+	uint32_t slot;
+	void *p;
+
+	unit_heap(0, false);
+	p = heap_alloc(40, false);
+	span = arena_span_of((uintptr_t)p);
+	slot = span_slot_of(span, (uintptr_t)p);
+	ck_assert(!cache_is_free(span, slot));
+	run_thread(free_one, p);
+	ck_assert(cache_is_free(span, slot));
+	ck_assert(!cache_return(span, slot));
+	ck_assert_int_eq(heap_free(p), HEAP_DOUBLE_FREE);
+	ck_assert_uint_eq(unit_check_heap(), 0);
+	/* Given out once, and once only. */
+	for (size_t i = 0; i < MANY; i++) {
+		many[i] = heap_alloc(40, false);
+		for (size_t k = 0; k < i && i < 200; k++)
+			expect(many[k] != many[i]);
+	}
+	ck_assert(!cache_is_free(span, slot));
+}
+END_TEST
+
+/* Slots that a cache has claimed are free to everybody else too. */
+START_TEST(test_claimed_is_free)
+{
+	struct span *span;
+	void *p;
+
+	unit_heap(0, false);
+	p = heap_alloc(40, false);
+	span = arena_span_of((uintptr_t)p);
+	for (uint32_t s = 0; s < span->slot_count; s++) {
+		bool is_p = span_slot_addr(span, s) == (uintptr_t)p;
+
+		expect(cache_is_free(span, s) == !is_p);
+		expect(cache_return(span, s) == is_p);
+	}
+}
+END_TEST
+
+/* ----------------------------------------------------- claimed is black (H3) */
+
+static void
+begin_blackening(void)
+{
+	marker_begin();
+	store_relaxed(&cache_blackens, true);
+}
+
+/* Those claimed before the first stop, and those claimed after it. */
+START_TEST(test_claims_are_black)
+{
+	unit_heap(1, true);
+	/* Some of each state: in use, claimed, free again. */
+	for (size_t i = 0; i < MANY; i++)
+		many[i] = heap_alloc(i % 700, false);
+	for (size_t i = 0; i < MANY; i += 3)
+		expect(heap_free(many[i]) == HEAP_DONE);
+	begin_blackening();
+	for (size_t i = 1; i < MANY; i += 3)
+		expect(!unit_is_marked((uintptr_t)many[i]));
+	for (size_t i = 0; i < 5 * MANY; i++)
+		expect(unit_is_marked((uintptr_t)heap_alloc(i % 700, false)));
+	for (size_t i = 0; i < 20; i++)
+		expect(unit_is_marked((uintptr_t)heap_alloc(i * 20000,
+							    i % 2)));
+	expect(unit_is_marked((uintptr_t)heap_alloc_aligned(100, 4096)));
+	expect(unit_is_marked((uintptr_t)heap_alloc_aligned(100, MIB)));
+}
+END_TEST
+
+/* A slot that comes back from outside into the word that is claimed. */
+START_TEST(test_returned_is_black)
+{
+	void *p, *q;
+	size_t tries = 0;
+
+	unit_heap(1, true);
+	p = heap_alloc(100, false);
+	run_thread(free_one, p);
+	begin_blackening();
+	do {
+		q = heap_alloc(100, false);
+		expect(unit_is_marked((uintptr_t)q));
+	} while (q != p && ++tries < MANY);
+	ck_assert_ptr_eq(q, p);
+}
+END_TEST
+
+static void *
+blacken_elsewhere(void *argument)
+{
+	(void)argument;
+	expect(heap_thread_begin(true));
+	for (size_t i = 0; i < MANY; i++)
+		expect(unit_is_marked((uintptr_t)heap_alloc(64, false)));
+	heap_thread_end(false);
+	return NULL;
+}
+
+/* A thread that is born during the cycle, and adopts what others left. */
+START_TEST(test_adopted_is_black)
+{
+	unit_heap(1, true);
+	run_thread(allocate_many, (void *)64);
+	begin_blackening();
+	run_thread(blacken_elsewhere, NULL);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("cache");
+
+	unit_case(suite, "exchange", test_exchange);
+	unit_case(suite, "adoption", test_adoption);
+	unit_case(suite, "generations", test_generations);
+	unit_case(suite, "listed_for_another", test_listed_for_another);
+	unit_case(suite, "returned", test_returned);
+	unit_case(suite, "returned_twice", test_returned_twice);
+	unit_case(suite, "claimed_is_free", test_claimed_is_free);
+	unit_case(suite, "claims_are_black", test_claims_are_black);
+	unit_case(suite, "returned_is_black", test_returned_is_black);
+	unit_case(suite, "adopted_is_black", test_adopted_is_black);
+	return unit_run(suite);
+}

@@ -1,0 +1,111 @@
+/*
+ * unit.h - what the unit tests share.
+ *
+ * One program a module.  Each test runs in a process of its own (Check forks),
+ * so each begins with a core that nobody has used.  The programs keep libc's
+ * malloc: the core is called by its own names.
+ *
+ * TEST_SEED=N repeats a random run; without it the seed is new each time.
+ * CK_FORK=no CK_RUN_CASE=NAME runs one case under a debugger.
+ */
+#ifndef BILGE_UNIT_H
+#define BILGE_UNIT_H
+
+#include "base/bits.h"
+#include "heap/heap.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <ucontext.h>
+
+/*
+ * expect - like ck_assert(), for loops, other threads and signal handlers:
+ * Check writes a message for each assertion that holds.
+ */
+#define expect(x) \
+	(likely(x) ? (void)0 : unit_fail(__FILE__, __LINE__, #x))
+_Noreturn void unit_fail(const char *file, int line, const char *what) COLD;
+
+/* unit_run - run a suite.  Returns: the status to exit with. */
+int unit_run(Suite *suite);
+
+/* unit_case - a case with one test and a time limit, added to a suite. */
+TCase *unit_case(Suite *suite, const char *name, const TTest *test);
+
+/* ---------------------------------------------------------------- randomness */
+
+/*
+ * unit_seed - the seed of this run, mixed with a number of the test's own.
+ * Printed once by the program.
+ */
+uint64_t unit_seed(unsigned own);
+
+/* unit_random - the next number below `limit`. */
+size_t unit_random(uint64_t *state, size_t limit);
+
+/* unit_random_size - mostly small, sometimes large, up to `limit`. */
+size_t unit_random_size(uint64_t *state, size_t limit);
+
+/* -------------------------------------------------------------------- heap */
+
+/* unit_heap - begin a heap and give the calling thread a cache. */
+void unit_heap(unsigned pad, bool with_sites);
+
+/* unit_core - begin all that a cycle needs, with settings; NULL-terminated. */
+void unit_core(const char *const *settings);
+
+/*
+ * unit_check_heap - every rule of span.c and cache.c (S1-S3, C1-C5), for a
+ * heap that nobody is at work on.
+ * Returns: slots that are in the program's hands.
+ */
+size_t unit_check_heap(void);
+
+/* unit_is_marked - is the block at an address marked? */
+bool unit_is_marked(uintptr_t block);
+
+/* ----------------------------------------------------------- hidden pointers */
+
+/* A block's address that the conservative scan does not recognise. */
+struct hidden {
+	uintptr_t word;
+};
+
+static inline struct hidden
+unit_hide(const void *block)
+{
+	return (struct hidden){ ~(uintptr_t)block };
+}
+
+static inline void *
+unit_reveal(struct hidden hidden)
+{
+	return (void *)~hidden.word;
+}
+
+/* unit_hidden_block - allocate without leaving a copy of the address. */
+struct hidden unit_hidden_block(size_t size);
+
+/* unit_scrub - overwrite what returned functions left below on the stack. */
+void unit_scrub(void);
+
+/* ----------------------------------------------------------------- stepping */
+
+/*
+ * unit_step - run a function and call `each` before every instruction of it,
+ * with the registers as a signal handler sees them.
+ */
+void unit_step(void (*run)(void), void (*each)(const ucontext_t *));
+
+/* unit_signals_are_blocked - could a handler run at this instruction? */
+bool unit_signals_are_blocked(const ucontext_t *context);
+
+/* ------------------------------------------------------------------- output */
+
+/* unit_capture - what a function writes to standard error; static buffer. */
+const char *unit_capture(void (*run)(void));
+
+/* unit_count - how often a text occurs in another. */
+unsigned unit_count(const char *text, const char *part);
+
+#endif
