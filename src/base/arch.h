@@ -104,6 +104,17 @@ arch_demangle(uintptr_t word, uintptr_t guard)
 }
 
 /*
+ * arch_select - one of two pointers, by a conditional move: for conditions
+ * that cannot be predicted.
+ */
+#define arch_select(condition, yes, no) ({				\
+	__typeof__(no) selected_ = (no);				\
+	__asm__("testb %1, %1\n\tcmovneq %2, %0"			\
+		: "+r"(selected_)					\
+		: "q"((unsigned char)(condition)), "r"(yes) : "cc");	\
+	selected_; })
+
+/*
  * arch_pin - keep an address in a register up to this point of the program,
  * so that a thread stopped before it still shows the address (H1).
  */

@@ -6,8 +6,8 @@
  *
  * Always true:
  *   C1  a cache's span lists hold all its spans that have free bits;
- *   C2  the claimed word of a class is 0 in its span's `free`: a slot of it
- *       that is free is in the claim;
+ *   C2  a slot of a claimed word that is free is in the claim or in `free`,
+ *       never in both;
  *   C3  a span is in at most one list of returned spans, because only who
  *       set SPAN_LISTED puts it there;
  *   C4  a span in a cache's list of returned spans may belong to another cache
@@ -47,7 +47,10 @@
 /* How many orphans one thread looks at before it takes fresh memory. */
 #define ADOPT_TRIES	8
 
-__thread struct cache *cache_self __attribute__((tls_model("initial-exec")));
+struct cache cache_nobody = { .busy = 1 };
+
+__thread struct cache *cache_self
+	__attribute__((tls_model("initial-exec"))) = &cache_nobody;
 
 /* Atomic: relaxed; changes only while the world is stopped. */
 _Atomic bool cache_blackens;
@@ -110,6 +113,7 @@ destroy_span(struct cache *cache, struct span *span)
 	if (claim->span == span) {
 		ASSERT(claim->bits == 0);			/* C2 */
 		claim->span = NULL;
+		claim->place = NULL;
 	}
 	if (span->is_linked)
 		unlink_span(cache, span);
@@ -221,8 +225,11 @@ cache_return(struct span *span, uint32_t slot)
 	     SPAN_LISTED) == 0 &&
 	    (atomic_fetch_or_explicit(&span->remote, SPAN_LISTED,
 				      memory_order_seq_cst) &
-	     SPAN_LISTED) == 0)
+	     SPAN_LISTED) == 0) {
+		/* relaxed: set again only after the span was drained. */
+		store_relaxed(&span->fast_owner, NULL);
 		push_returned(load_acquire(&span->owner), span);
+	}
 	/* release [V] */
 	atomic_fetch_sub_explicit(&span->remote, SPAN_VISITOR,
 				  memory_order_release);
@@ -233,8 +240,6 @@ cache_return(struct span *span, uint32_t slot)
 static void
 merge_returned(struct cache *cache, struct span *span)
 {
-	struct claim *claim = &cache->claims[span->class];
-
 	for (uint32_t w = 0; w < span->words; w++) {
 		uint64_t bits;
 
@@ -245,11 +250,6 @@ merge_returned(struct cache *cache, struct span *span)
 		if ((bits & (span->free[w] | cache_claimed(span, w))) != 0)
 			panic("double free of a block in the 64 slots at %p",
 			      (void *)span_slot_addr(span, w * WORD_BITS));
-		if (claim->span == span && claim->word == w) {	/* C2 */
-			claim->fresh &= ~bits;
-			claim->bits |= bits;
-			continue;
-		}
 		span_set_free(span, w, bits);
 		if (!span->is_linked)
 			link_span(cache, span);
@@ -277,6 +277,7 @@ drain_returned(struct cache *cache)
 			continue;
 		}
 		/* [R] */
+		span_set_owner(span, cache);
 		atomic_fetch_and_explicit(&span->remote, ~SPAN_LISTED,
 					  memory_order_seq_cst);
 		merge_returned(cache, span);
@@ -310,22 +311,28 @@ enough(const struct span *span)
  * if is_modest, any with a free bit.
  */
 static uint32_t
-find_word(const struct span *span, bool is_modest)
+find_word(struct span *span, bool is_modest)
 {
 	uint64_t used = span->avail & bits_below(span->virgin_word);
 	/* First those from the cursor on, then those before it. */
 	uint64_t ahead = used & ~bits_below(span->cursor);
 	uint32_t found = span->words;
 
-	for (unsigned tries = WORD_TRIES; used != 0 && tries > 0; tries--) {
+	for (unsigned tries = WORD_TRIES; used != 0 && tries > 0;) {
 		uint32_t w = bits_ctz(ahead != 0 ? ahead : used);
+		uint64_t bits = span->free[w] & span_word_mask(span, w);
 
-		if (bits_count(span->free[w]) >= enough(span))
+		used &= ~(UINT64_C(1) << w);
+		ahead &= used;
+		if (bits == 0) {
+			span->avail &= ~(UINT64_C(1) << w);	/* S2 */
+			continue;
+		}
+		if (bits_count(bits) >= enough(span))
 			return w;
 		if (is_modest && found == span->words)
 			found = w;
-		used &= ~(UINT64_C(1) << w);
-		ahead &= used;
+		tries--;
 	}
 	return span->virgin_word < span->words ? span->virgin_word : found;
 }
@@ -336,20 +343,23 @@ claim_word(struct cache *cache, struct span *span, bool is_modest)
 	struct claim *claim = &cache->claims[span->class];
 	uint32_t w = find_word(span, is_modest);
 	uint64_t bits;
+	bool is_fresh;
 
 	if (w == span->words)
 		return false;
 	span->cursor = (uint16_t)(w + 1);
 	if (cache->spare[span->class] == span)
 		cache->spare[span->class] = NULL;
-	claim->fresh = w >= span->virgin_word && span->is_zero
-		       ? ~UINT64_C(0) : 0;
+	is_fresh = w >= span->virgin_word && span->is_zero;
 	span->virgin_word = (uint16_t)MAX(span->virgin_word, w + 1);
 	move_claim(claim);
 	claim->span = span;
 	claim->word = w;
 	claim->slot_size = span->slot_size;
 	claim->base = span_slot_addr(span, w * WORD_BITS);
+	claim->place = &span->free[w];
+	claim->sink = is_fresh ? claim->place : &claim->bits;
+	claim->is_fresh = is_fresh;
 	/*
 	 * The order matters to fork: a child that finds this half done loses
 	 * these slots at worst.
@@ -483,6 +493,7 @@ unclaim(struct cache *cache, struct claim *claim)
 	uint64_t bits = claim->bits;
 
 	claim->span = NULL;
+	claim->place = NULL;
 	claim->bits = 0;
 	if (span == NULL || bits == 0)
 		return;
@@ -604,7 +615,7 @@ rebuild_span(struct span *span, void *argument)
 
 		if (claim->span == span && claim->word == w)
 			bits |= claim->bits;
-		if (bits != 0)
+		if ((bits & span_word_mask(span, w)) != 0)
 			span_set_free(span, w, bits);
 	}
 	span->is_linked = false;

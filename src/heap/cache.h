@@ -15,20 +15,27 @@
 #include "heap/span.h"
 
 struct claim {
+	/* Owner thread. */
 	uint64_t bits;		/* slots that are ours to give */
 	uintptr_t base;		/* address of the word's first slot */
-	uint64_t fresh;		/* slots never used, which read as zero */
+	uint64_t slot_size;
+	uint64_t *place;	/* the claimed word in its span's `free` */
+	/*
+	 * Where slots of the word that are freed go: back into bits, so that
+	 * the next allocation gets the warmest, unless bits is_fresh.
+	 */
+	uint64_t *sink;
 	struct span *span;	/* NULL: nothing was claimed yet */
 	uint32_t word;		/* in the span's bitmaps */
-	uint32_t slot_size;
+	bool is_fresh;		/* its slots were never used: they are zero */
 	/* Atomic: odd while the fields above change; see cache.c, [S]. */
 	_Atomic uint32_t sequence;
-};
+} CACHE_ALIGNED;
 
 struct cache {
 	/* Owner thread. */
 	uint32_t busy;
-	struct claim claims[CLASS_COUNT];
+	struct claim claims[CLASS_COUNT] CACHE_ALIGNED;
 	struct span *spans[CLASS_COUNT];	/* rings: with free bits */
 	struct span *spare[CLASS_COUNT];	/* an empty one of these */
 	struct cache *nested;
@@ -41,6 +48,7 @@ struct cache {
 	struct cache *next_known;	/* every cache there is */
 };
 
+/* The caller's cache; until it has one, one that is busy for ever. */
 extern __thread struct cache *cache_self
 	__attribute__((tls_model("initial-exec")));
 
@@ -51,11 +59,19 @@ extern __thread struct cache *cache_self
  */
 extern _Atomic bool cache_blackens;
 
+extern struct cache cache_nobody;
+
 /* cache_is_usable - may the caller use this cache's fast paths now? */
 ALWAYS_INLINE bool
 cache_is_usable(const struct cache *cache)
 {
-	return likely(cache != NULL) && likely(cache->busy == 0);
+	return likely(cache->busy == 0);
+}
+
+ALWAYS_INLINE struct claim *
+cache_claim(struct cache *cache, size_t class)
+{
+	return &cache->claims[class];
 }
 
 ALWAYS_INLINE void
@@ -73,66 +89,63 @@ cache_leave(struct cache *cache)
 }
 
 /*
- * cache_take - the lowest claimed slot, or NULL when none is claimed.
- * Returns: the block; *ret_fresh: it reads as zero.
+ * cache_take - the lowest claimed slot.
+ * Returns: false when none is claimed.  *ret_fresh: it reads as zero.
  */
-ALWAYS_INLINE void *
-cache_take(struct claim *claim, bool *ret_fresh)
+ALWAYS_INLINE bool
+cache_take(struct claim *claim, void **ret_block, bool *ret_fresh)
 {
 	uint64_t bits = claim->bits;
 	uintptr_t block;
-	unsigned i;
+	uint64_t i;
 
 	if (unlikely(bits == 0))
-		return NULL;
+		return false;
 	i = bits_ctz(bits);
-	block = claim->base + (uintptr_t)i * claim->slot_size;
-	*ret_fresh = (claim->fresh >> i) & 1;
+	block = claim->base + i * claim->slot_size;
+	*ret_fresh = claim->is_fresh;
 	/* H1: the address is in a register before the bit is cleared. */
 	arch_pin(block);
 	claim->bits = bits & (bits - 1);
 	arch_pin(block);
-	return (void *)block;
+	*ret_block = (void *)block;
+	return true;
 }
 
 /*
  * cache_put - set the bit of a slot of our own.
  * Returns: false, with nothing changed, when something follows from it: its
- *          word is full, the span may be in no list, other threads have
- *          returned slots of the span, or the slot is free already.
+ *          word is full, the span may be in no list, or the slot is free
+ *          already.
+ * Context: a span with returned bits is not given here: the slot's could be
+ *          one of them.
  */
 ALWAYS_INLINE bool
 cache_put(struct cache *cache, struct span *span, uint32_t slot,
 	  uintptr_t block)
 {
-	struct claim *claim = &cache->claims[span->class];
-	uint32_t word = slot / WORD_BITS;
+	struct claim *claim = cache_claim(cache, span->class);
+	size_t word = slot / WORD_BITS;
 	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
-	bool done = false;
-	uint64_t bits;
+	uint64_t *place = &span->free[word], *target;
+	uint64_t avail, bits, claimed;
+	bool is_claim, done;
 
-	/*
-	 * relaxed: a slot whose returned bit another thread has set rightly is
-	 * not ours to free; if it is freed twice, SPAN_LISTED is set as well.
-	 */
-	if (unlikely(load_relaxed(&span->remote) != 0))
-		return false;
 	cache_enter(cache);
-	if (claim->span == span && claim->word == word) {
-		bits = claim->bits;
-		if (likely((bits & bit) == 0)) {
-			claim->fresh &= ~bit;
-			claim->bits = bits | bit;
-			done = true;
-		}
-	} else {
-		bits = span->free[word];
-		if (likely((bits & bit) == 0) && likely(span->avail != 0) &&
-		    likely((bits | bit) != span_word_mask(span, word))) {
-			span->free[word] = bits | bit;
-			span->avail |= UINT64_C(1) << word;
-			done = true;
-		}
+	/*
+	 * Selected, not branched on: whether the slot's word is the claimed
+	 * one cannot be predicted, and a wrong guess costs more than the rest.
+	 */
+	is_claim = claim->place == place;
+	target = arch_select(is_claim, claim->sink, place);
+	claimed = (uint64_t)-(int64_t)is_claim & claim->bits;
+	avail = span->avail;
+	bits = *target;
+	done = likely(((bits | claimed) & bit) == 0) && likely(avail != 0) &&
+	       likely((bits | bit) != ~UINT64_C(0));
+	if (likely(done)) {
+		*target = bits | bit;
+		span->avail = avail | UINT64_C(1) << word;
 	}
 	/* H1: the address is in a register until its bit is set. */
 	arch_pin(block);

@@ -31,7 +31,7 @@ static struct {
 	bool with_sites;
 } shape;
 
-size_t heap_fast_max;
+size_t heap_fast_end;
 
 /* Atomic: relaxed, only ever set. */
 static _Atomic bool size_was_asked;
@@ -88,7 +88,7 @@ heap_configure(unsigned pad, bool with_sites)
 	shape.pad = pad;
 	shape.small_max = SLOT_SIZE_MAX - pad;
 	shape.with_sites = with_sites;
-	heap_fast_max = pad == 0 && !with_sites ? SLOT_SIZE_MAX : 0;
+	heap_fast_end = pad == 0 && !with_sites ? SLOT_SIZE_MAX + 1 : 0;
 }
 
 bool
@@ -97,7 +97,7 @@ heap_thread_begin(bool has_own_stack)
 	struct mutator *m = mutator_self;
 	uint64_t mask;
 
-	if (cache_self != NULL)
+	if (cache_self != &cache_nobody)
 		return true;
 	if (m == NULL)
 		m = mutator_register(has_own_stack);
@@ -105,13 +105,14 @@ heap_thread_begin(bool has_own_stack)
 		return false;
 	mutator_mask_signals(&mask);
 	mutator_hold();
-	if (cache_self == NULL) {
+	if (cache_self == &cache_nobody) {
 		m->cache = cache_attach();
-		cache_self = m->cache;
+		if (m->cache != NULL)
+			cache_self = m->cache;
 	}
 	mutator_release();
 	mutator_unmask_signals(mask);
-	return cache_self != NULL;
+	return cache_self != &cache_nobody;
 }
 
 void
@@ -121,7 +122,7 @@ heap_thread_end(bool keep_result)
 
 	/* A handler that allocates in between would revive the cache. */
 	mutator_mask_signals(&mask);
-	cache_self = NULL;
+	cache_self = &cache_nobody;
 	mutator_end(keep_result);
 	mutator_unmask_signals(mask);
 }
@@ -156,20 +157,6 @@ alloc_large(size_t size, size_t alignment, bool zero)
 	return finish((void *)span->base, size, zero, fresh);
 }
 
-/*
- * take_refilled - a slot of a cache that is entered and has none claimed.
- */
-static void *
-take_refilled(struct cache *cache, unsigned class, bool *ret_fresh)
-{
-	void *block = NULL;
-
-	if (cache->claims[class].bits != 0 ||
-	    cache_refill(cache, class, shape.with_sites))
-		block = cache_take(&cache->claims[class], ret_fresh);
-	return block;
-}
-
 static NOINLINE void *
 alloc_slow(unsigned class, size_t size, bool zero)
 {
@@ -177,13 +164,17 @@ alloc_slow(unsigned class, size_t size, bool zero)
 	void *block = NULL;
 	bool fresh = false;
 
-	if (unlikely(cache == NULL) && !heap_thread_begin(false))
+	if (unlikely(cache == &cache_nobody) && !heap_thread_begin(false))
 		return NULL;
 	mutator_hold();
 	cache = cache_nested(cache_self);
 	if (cache != NULL) {
+		struct claim *claim = cache_claim(cache, class);
+
 		cache_enter(cache);
-		block = take_refilled(cache, class, &fresh);
+		if (claim->bits != 0 ||
+		    cache_refill(cache, class, shape.with_sites))
+			cache_take(claim, &block, &fresh);
 		cache_leave(cache);
 	}
 	mutator_release();
@@ -192,32 +183,18 @@ alloc_slow(unsigned class, size_t size, bool zero)
 	return block == NULL ? NULL : finish(block, size, zero, fresh);
 }
 
-NOINLINE void *
-heap_alloc_refill(struct cache *cache, unsigned class)
-{
-	void *block;
-	bool fresh;
-
-	mutator_hold();
-	block = take_refilled(cache, class, &fresh);
-	cache_leave(cache);
-	mutator_release();
-	arch_pin(block);					/* H1 */
-	return block;
-}
-
 ALWAYS_INLINE void *
 alloc_class(unsigned class, size_t size, bool zero)
 {
 	struct cache *cache = cache_self;
 	void *block;
-	bool fresh;
+	bool fresh, done;
 
 	if (likely(cache_is_usable(cache))) {
 		cache_enter(cache);
-		block = cache_take(&cache->claims[class], &fresh);
+		done = cache_take(cache_claim(cache, class), &block, &fresh);
 		cache_leave(cache);
-		if (likely(block != NULL))
+		if (likely(done))
 			return finish(block, size, zero, fresh);
 	}
 	return alloc_slow(class, size, zero);
@@ -299,8 +276,7 @@ free_shared(struct span *span, uintptr_t block)
 
 	if (span_is_large(span))
 		return free_large(span, block);
-	slot = span_slot_of(span, block);
-	if (slot >= span->slot_count || span_slot_addr(span, slot) != block)
+	if (!span_has_slot_at(span, block, &slot))
 		return HEAP_INVALID;
 	if (span->site != NULL)
 		store_relaxed(&span->site[slot], SITE_NONE);
@@ -316,7 +292,6 @@ static NOINLINE enum heap_verdict
 free_settling(struct cache *cache, struct span *span, uint32_t slot,
 	      uintptr_t block)
 {
-	struct claim *claim = &cache->claims[span->class];
 	uint32_t word = slot / WORD_BITS;
 	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
 
@@ -324,12 +299,7 @@ free_settling(struct cache *cache, struct span *span, uint32_t slot,
 		return HEAP_DOUBLE_FREE;
 	mutator_hold();
 	cache_enter(cache);
-	if (claim->span == span && claim->word == word) {
-		claim->fresh &= ~bit;
-		claim->bits |= bit;
-	} else {
-		cache_put_slow(cache, span, word, bit);
-	}
+	cache_put_slow(cache, span, word, bit);
 	cache_leave(cache);
 	mutator_release();
 	arch_pin(block);					/* H1 */
@@ -350,13 +320,16 @@ heap_free(void *pointer)
 	if (unlikely(!cache_is_usable(cache)) ||
 	    unlikely(load_relaxed(&span->owner) != cache))
 		return free_shared(span, block);
-	slot = span_slot_of(span, block);
-	if (unlikely(slot >= span->slot_count ||
-		     span_slot_addr(span, slot) != block))
+	if (unlikely(!span_has_slot_at(span, block, &slot)))
 		return HEAP_INVALID;
 	if (span->site != NULL)
 		store_relaxed(&span->site[slot], SITE_NONE);
-	if (likely(cache_put(cache, span, slot, block)))
+	/*
+	 * relaxed: a slot that another thread has returned is not ours; if we
+	 * free it all the same, the span is still listed, or its bit is back.
+	 */
+	if (likely(load_relaxed(&span->remote) == 0) &&
+	    likely(cache_put(cache, span, slot, block)))
 		return HEAP_DONE;
 	return free_settling(cache, span, slot, block);
 }
@@ -379,8 +352,7 @@ find_block(const void *pointer, struct span **ret_span, uint32_t *ret_slot)
 	*ret_slot = 0;
 	if (span_is_large(span))
 		return block == span->base ? HEAP_DONE : HEAP_INVALID;
-	slot = span_slot_of(span, block);
-	if (slot >= span->slot_count || span_slot_addr(span, slot) != block)
+	if (!span_has_slot_at(span, block, &slot))
 		return HEAP_INVALID;
 	if (cache_is_free(span, slot))
 		return HEAP_DOUBLE_FREE;
@@ -532,10 +504,10 @@ add_span(struct span *span, void *argument)
 		return;
 	}
 	for (uint32_t w = 0; w < span->words; w++)
-		free_slots += bits_count(
-			__atomic_load_n(&span->free[w], __ATOMIC_RELAXED) |
-			load_relaxed(&span->returned[w]) |
-			cache_claimed(span, w));
+		free_slots += bits_count(span_word_mask(span, w) &
+			(__atomic_load_n(&span->free[w], __ATOMIC_RELAXED) |
+			 load_relaxed(&span->returned[w]) |
+			 cache_claimed(span, w)));
 	s->free_slots += free_slots;
 	s->used_slots += span->slot_count - free_slots;
 	s->used_bytes += (span->slot_count - free_slots) * span->slot_size;

@@ -32,17 +32,11 @@ int heap_init(void);
 void heap_configure(unsigned pad, bool with_sites);
 
 /*
- * Requests from 1 byte to here may take heap_alloc_fast(): 0 while there is
- * no heap, while sites are kept, or when each request is padded.
+ * Requests smaller than this may take heap_alloc_fast(): 0 while there is no
+ * heap, while sites are kept, or when each request is padded.
  * Fixed by heap_configure().
  */
-extern size_t heap_fast_max;
-
-/*
- * heap_alloc_refill - claim another word and take a slot of it.
- * Context: the caller's own cache, entered; it is left.
- */
-void *heap_alloc_refill(struct cache *cache, unsigned class);
+extern size_t heap_fast_end;
 
 /*
  * heap_alloc_fast - a block from the caller's claimed word.
@@ -52,19 +46,16 @@ ALWAYS_INLINE void *
 heap_alloc_fast(size_t size)
 {
 	struct cache *cache = cache_self;
-	unsigned class;
-	void *block;
-	bool fresh;
+	void *block = NULL;
+	bool fresh, done;
 
-	if (unlikely(size - 1 >= heap_fast_max) || !cache_is_usable(cache))
+	if (unlikely(size >= heap_fast_end) || !cache_is_usable(cache))
 		return NULL;
-	class = sizeclass_of(size);
 	cache_enter(cache);
-	block = cache_take(&cache->claims[class], &fresh);
-	if (unlikely(block == NULL))
-		return heap_alloc_refill(cache, class);
+	done = cache_take(cache_claim(cache, sizeclass_of(size)), &block,
+			  &fresh);
 	cache_leave(cache);
-	return block;
+	return likely(done) ? block : NULL;
 }
 
 /*
@@ -80,11 +71,9 @@ heap_free_fast(void *pointer)
 	uint32_t slot;
 
 	if (unlikely(span == NULL) || !cache_is_usable(cache) ||
-	    unlikely(span->fast_owner != cache))
+	    unlikely(load_relaxed(&span->fast_owner) != cache))
 		return false;
-	slot = span_slot_of(span, block);
-	return likely(slot < span->slot_count) &&
-	       likely(span_slot_addr(span, slot) == block) &&
+	return likely(span_has_slot_at(span, block, &slot)) &&
 	       likely(cache_put(cache, span, slot, block));
 }
 

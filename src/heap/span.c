@@ -7,9 +7,11 @@
  * Always true:
  *   S1  a slot's bit is in at most one of `free`, `returned` and its owner's
  *       claimed word; in none of them, the program has the block;
- *   S2  a bit of `avail` says that a word of `free` is not 0, a bit of `full`
- *       that it is all ones; the span is empty when all words are full;
- *   S3  bits beyond slot_count are 0 in every bitmap;
+ *   S2  where a word of `free` has slots free its bit of `avail` is set, and
+ *       perhaps elsewhere; its bit of `full` is set exactly when all are; the
+ *       span is empty when all words are full;
+ *   S3  bits beyond slot_count are 0 in every bitmap but `free`, where they
+ *       are 1: a word is full when it is all ones;
  *   S4  a span is entered into the arena's table after it is complete.
  *
  * The lists of structs are guarded by unused.lock (RANK_SPAN).
@@ -105,7 +107,8 @@ struct_release(struct span *span)
 void
 span_set_owner(struct span *span, struct cache *owner)
 {
-	span->fast_owner = span->site == NULL ? owner : NULL;
+	/* relaxed: only the owner finds its own address there. */
+	store_relaxed(&span->fast_owner, span->site == NULL ? owner : NULL);
 	/* release: its lists and bitmaps are the owner's from here on. */
 	store_release(&span->owner, owner);
 }
@@ -135,7 +138,7 @@ span_create(unsigned class, struct cache *owner, bool with_sites)
 	span->reciprocal = ((UINT64_C(1) << 38) + slot_size - 1) / slot_size;
 	span->is_zero = zero;
 	for (uint32_t w = 0; w < span->words; w++)
-		span_set_free(span, w, span_word_mask(span, w));
+		span_set_free(span, w, ~UINT64_C(0));		/* S3 */
 	span_set_owner(span, owner);
 	arena_assign(run, units, span);				/* S4 */
 	return span;
@@ -198,12 +201,13 @@ span_is_valid(const struct span *span)
 		uint64_t mask = span_word_mask(span, w);
 		uint64_t returned = load_relaxed(&span->returned[w]);
 
-		if (((span->free[w] | returned) & ~mask) != 0)	/* S3 */
+		if (((~span->free[w] | returned) & ~mask) != 0)	/* S3 */
 			return false;
 		if ((span->free[w] & returned) != 0)		/* S1 */
 			return false;
-		if (((span->avail >> w) & 1) != (span->free[w] != 0) ||
-		    ((span->full >> w) & 1) != (span->free[w] == mask))
+		if (((span->avail >> w) & 1) <
+		    ((span->free[w] & mask) != 0) ||
+		    ((span->full >> w) & 1) != (~span->free[w] == 0))
 			return false;				/* S2 */
 	}
 	return true;

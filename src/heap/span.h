@@ -47,9 +47,12 @@ struct span {
 	 * a slot right now and may still touch the span after its bit is set.
 	 */
 	_Atomic uint32_t remote;
-	/* Owner thread: the owner, or NULL when frees have to note sites too. */
-	struct cache *fast_owner;
-	/* Owner thread: one bit a word of `free`: is it not 0? */
+	/*
+	 * Atomic: the owner, or NULL when its frees have more to do: sites to
+	 * note, or returned bits to look at (SPAN_LISTED).
+	 */
+	_Atomic(struct cache *) fast_owner;
+	/* Owner thread: one bit a word of `free`: may slots be free there? */
 	uint64_t avail;
 
 	/* Owner thread: one bit a word of `free`: is it all ones? */
@@ -138,6 +141,21 @@ span_slot_of(const struct span *span, uintptr_t addr)
 	return (uint32_t)(((addr - span->base) * span->reciprocal) >> 38);
 }
 
+/*
+ * span_has_slot_at - does a slot begin at this address?  *ret_slot is it.
+ * The fraction of offset * reciprocal is below one reciprocal exactly when the
+ * offset is a multiple of the slot size.
+ */
+ALWAYS_INLINE bool
+span_has_slot_at(const struct span *span, uintptr_t addr, uint32_t *ret_slot)
+{
+	uint64_t product = (addr - span->base) * span->reciprocal;
+
+	*ret_slot = (uint32_t)(product >> 38);
+	return (product & bits_below(38)) < span->reciprocal &&
+	       *ret_slot < span->slot_count;
+}
+
 ALWAYS_INLINE uintptr_t
 span_slot_addr(const struct span *span, uint32_t slot)
 {
@@ -180,7 +198,7 @@ span_set_free(struct span *span, uint32_t word, uint64_t bits)
 {
 	span->free[word] |= bits;
 	span->avail |= UINT64_C(1) << word;
-	if (span->free[word] != span_word_mask(span, word))
+	if (span->free[word] != ~UINT64_C(0))			/* S3 */
 		return false;
 	span->full |= UINT64_C(1) << word;
 	return true;
@@ -192,9 +210,10 @@ span_set_free(struct span *span, uint32_t word, uint64_t bits)
 ALWAYS_INLINE uint64_t
 span_take_free(struct span *span, uint32_t word)
 {
-	uint64_t bits = span->free[word];
+	uint64_t mask = span_word_mask(span, word);
+	uint64_t bits = span->free[word] & mask;
 
-	__atomic_store_n(&span->free[word], 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&span->free[word], ~mask, __ATOMIC_RELAXED);
 	span->avail &= ~(UINT64_C(1) << word);
 	span->full &= ~(UINT64_C(1) << word);
 	return bits;
