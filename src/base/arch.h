@@ -104,14 +104,14 @@ arch_demangle(uintptr_t word, uintptr_t guard)
 }
 
 /*
- * arch_select - one of two pointers, by a conditional move: for conditions
- * that cannot be predicted.
+ * arch_select_equal - yes if a equals b, else no, by a conditional move: for
+ * conditions that cannot be predicted.
  */
-#define arch_select(condition, yes, no) ({				\
+#define arch_select_equal(a, b, yes, no) ({				\
 	__typeof__(no) selected_ = (no);				\
-	__asm__("testb %1, %1\n\tcmovneq %2, %0"			\
-		: "+r"(selected_)					\
-		: "q"((unsigned char)(condition)), "r"(yes) : "cc");	\
+	__asm__("cmpq %2, %1\n\tcmoveq %3, %0"				\
+		: "+&r"(selected_)					\
+		: "r"(b), "m"(a), "m"(yes) : "cc");			\
 	selected_; })
 
 /*

@@ -47,7 +47,10 @@
 /* How many orphans one thread looks at before it takes fresh memory. */
 #define ADOPT_TRIES	8
 
-struct cache cache_nobody = { .busy = 1 };
+struct cache cache_nobody;
+
+/* Of frees into a fresh claimed word: full, so that they take the slow path. */
+static uint64_t full_word = ~UINT64_C(0);
 
 __thread struct cache *cache_self
 	__attribute__((tls_model("initial-exec"))) = &cache_nobody;
@@ -358,7 +361,7 @@ claim_word(struct cache *cache, struct span *span, bool is_modest)
 	claim->slot_size = span->slot_size;
 	claim->base = span_slot_addr(span, w * WORD_BITS);
 	claim->place = &span->free[w];
-	claim->sink = is_fresh ? claim->place : &claim->bits;
+	claim->sink = is_fresh ? &full_word : &claim->bits;
 	claim->is_fresh = is_fresh;
 	/*
 	 * The order matters to fork: a child that finds this half done loses
@@ -474,7 +477,7 @@ cache_attach(void)
 		heap.orphans = cache->next_orphan;
 		atomic_fetch_sub_explicit(&heap.count, 1,
 					  memory_order_relaxed);
-		cache->busy = 0;
+		cache->is_busy = false;
 	} else {
 		cache = meta_alloc(sizeof(*cache));
 		if (cache != NULL) {
@@ -537,12 +540,13 @@ cache_detach(struct cache *cache)
 	}
 }
 
-struct cache *
-cache_nested_slow(struct cache *cache)
+/* find_nested - a nested cache that is not in use, made if need be. */
+static struct cache *
+find_nested(struct cache *cache)
 {
 	uint64_t mask;
 
-	while (cache->busy != 0) {
+	do {
 		if (cache->nested == NULL) {
 			mutator_mask_signals(&mask);
 			/* A handler may have been here in between. */
@@ -553,8 +557,36 @@ cache_nested_slow(struct cache *cache)
 				return NULL;
 		}
 		cache = cache->nested;
+	} while (cache->is_busy);
+	return cache;
+}
+
+struct cache *
+cache_begin(struct cache *own)
+{
+	struct cache *cache;
+
+	if (likely(cache_self == own)) {
+		cache_enter(own);
+		return own;
+	}
+	cache = find_nested(own);
+	if (cache != NULL) {
+		cache->is_busy = true;
+		atomic_signal_fence(memory_order_seq_cst);
 	}
 	return cache;
+}
+
+void
+cache_end(struct cache *own, struct cache *used)
+{
+	if (likely(used == own)) {
+		cache_leave(own);
+		return;
+	}
+	atomic_signal_fence(memory_order_seq_cst);
+	used->is_busy = false;
 }
 
 void
@@ -575,7 +607,10 @@ cache_fork_lock(void)
 static bool
 is_own(const struct cache *cache)
 {
-	for (const struct cache *c = cache_self; c != NULL; c = c->nested)
+	const struct cache *c = mutator_self != NULL ? mutator_self->cache
+						     : NULL;
+
+	for (; c != NULL; c = c->nested)
 		if (c == cache)
 			return true;
 	return false;
@@ -635,7 +670,7 @@ reset_cache(struct cache *cache, void *argument)
 	memset(cache->spans, 0, sizeof(cache->spans));
 	memset(cache->spare, 0, sizeof(cache->spare));
 	cache->nested = NULL;
-	cache->busy = 0;
+	cache->is_busy = false;
 }
 
 static void

@@ -4,9 +4,9 @@
  * A cache owns spans, and of each size class one claimed word: up to 64 slots'
  * free bits taken out of a span, with the address of the first.
  *
- * The fast paths hold `busy` while they run.  Who finds it set is a signal
- * handler that interrupted them: it allocates from a nested cache and frees as
- * another thread would.
+ * While a cache is in use, cache_self names cache_nobody, which owns nothing
+ * and has nothing.  Who finds that is a signal handler that interrupted the
+ * use: it allocates from a nested cache and frees as another thread would.
  */
 #ifndef BILGE_CACHE_H
 #define BILGE_CACHE_H
@@ -22,7 +22,8 @@ struct claim {
 	uint64_t *place;	/* the claimed word in its span's `free` */
 	/*
 	 * Where slots of the word that are freed go: back into bits, so that
-	 * the next allocation gets the warmest, unless bits is_fresh.
+	 * the next allocation gets the warmest.  While the word is fresh its
+	 * frees take the slow path: a word that is always full is here.
 	 */
 	uint64_t *sink;
 	struct span *span;	/* NULL: nothing was claimed yet */
@@ -34,11 +35,11 @@ struct claim {
 
 struct cache {
 	/* Owner thread. */
-	uint32_t busy;
 	struct claim claims[CLASS_COUNT] CACHE_ALIGNED;
 	struct span *spans[CLASS_COUNT];	/* rings: with free bits */
 	struct span *spare[CLASS_COUNT];	/* an empty one of these */
-	struct cache *nested;
+	struct cache *nested;		/* for handlers; made on demand */
+	bool is_busy;				/* a nested one: is in use */
 
 	/* Atomic: spans with returned bits, by next_listed. */
 	_Atomic(struct span *) returned;
@@ -48,7 +49,7 @@ struct cache {
 	struct cache *next_known;	/* every cache there is */
 };
 
-/* The caller's cache; until it has one, one that is busy for ever. */
+/* The caller's cache; cache_nobody while it has none or is using it. */
 extern __thread struct cache *cache_self
 	__attribute__((tls_model("initial-exec")));
 
@@ -61,13 +62,7 @@ extern _Atomic bool cache_blackens;
 
 extern struct cache cache_nobody;
 
-/* cache_is_usable - may the caller use this cache's fast paths now? */
-ALWAYS_INLINE bool
-cache_is_usable(const struct cache *cache)
-{
-	return likely(cache->busy == 0);
-}
-
+/* cache_claim - the claim of a class. */
 ALWAYS_INLINE struct claim *
 cache_claim(struct cache *cache, size_t class)
 {
@@ -77,7 +72,8 @@ cache_claim(struct cache *cache, size_t class)
 ALWAYS_INLINE void
 cache_enter(struct cache *cache)
 {
-	cache->busy = 1;
+	(void)cache;
+	cache_self = &cache_nobody;
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -85,7 +81,7 @@ ALWAYS_INLINE void
 cache_leave(struct cache *cache)
 {
 	atomic_signal_fence(memory_order_seq_cst);
-	cache->busy = 0;
+	cache_self = cache;
 }
 
 /*
@@ -127,24 +123,22 @@ cache_put(struct cache *cache, struct span *span, uint32_t slot,
 	struct claim *claim = cache_claim(cache, span->class);
 	size_t word = slot / WORD_BITS;
 	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
-	uint64_t *place = &span->free[word], *target;
-	uint64_t avail, bits, claimed;
-	bool is_claim, done;
+	uint64_t *place = &span->free[word];
+	uint64_t avail, bits;
+	bool done;
 
 	cache_enter(cache);
 	/*
 	 * Selected, not branched on: whether the slot's word is the claimed
 	 * one cannot be predicted, and a wrong guess costs more than the rest.
 	 */
-	is_claim = claim->place == place;
-	target = arch_select(is_claim, claim->sink, place);
-	claimed = (uint64_t)-(int64_t)is_claim & claim->bits;
+	place = arch_select_equal(claim->place, place, claim->sink, place);
 	avail = span->avail;
-	bits = *target;
-	done = likely(((bits | claimed) & bit) == 0) && likely(avail != 0) &&
+	bits = *place;
+	done = likely((bits & bit) == 0) && likely(avail != 0) &&
 	       likely((bits | bit) != ~UINT64_C(0));
 	if (likely(done)) {
-		*target = bits | bit;
+		*place = bits | bit;
 		span->avail = avail | UINT64_C(1) << word;
 	}
 	/* H1: the address is in a register until its bit is set. */
@@ -190,18 +184,15 @@ struct cache *cache_attach(void);
 /* cache_detach - the cache's thread has ended: make it an orphan. */
 void cache_detach(struct cache *cache);
 
-/* cache_nested_slow - as cache_nested(), for a cache that is busy. */
-struct cache *cache_nested_slow(struct cache *cache);
-
 /*
- * cache_nested - a cache that is not busy: in a handler perhaps a deeper one.
- * Returns: NULL when there is no memory for it.
+ * cache_begin, cache_end - use a cache of this thread: its own one, or, in a
+ * handler that interrupted its use, a nested one.
+ * Units:   own, the thread's own cache.
+ * Returns: NULL when there is no memory for a nested one.
+ * Context: mutator inside mutator_hold().
  */
-ALWAYS_INLINE struct cache *
-cache_nested(struct cache *cache)
-{
-	return likely(cache->busy == 0) ? cache : cache_nested_slow(cache);
-}
+struct cache *cache_begin(struct cache *own);
+void cache_end(struct cache *own, struct cache *used);
 
 /* cache_flush - give back what a cache holds without need. */
 void cache_flush(struct cache *cache);

@@ -88,7 +88,7 @@ heap_configure(unsigned pad, bool with_sites)
 	shape.pad = pad;
 	shape.small_max = SLOT_SIZE_MAX - pad;
 	shape.with_sites = with_sites;
-	heap_fast_end = pad == 0 && !with_sites ? SLOT_SIZE_MAX + 1 : 0;
+	heap_fast_end = pad == 0 && !with_sites ? CLASS_TABLE_MAX + 1 : 0;
 }
 
 bool
@@ -97,22 +97,22 @@ heap_thread_begin(bool has_own_stack)
 	struct mutator *m = mutator_self;
 	uint64_t mask;
 
-	if (cache_self != &cache_nobody)
-		return true;
 	if (m == NULL)
 		m = mutator_register(has_own_stack);
 	if (m == NULL)
 		return false;
+	if (m->cache != NULL)
+		return true;
 	mutator_mask_signals(&mask);
 	mutator_hold();
-	if (cache_self == &cache_nobody) {
+	if (m->cache == NULL) {
 		m->cache = cache_attach();
 		if (m->cache != NULL)
 			cache_self = m->cache;
 	}
 	mutator_release();
 	mutator_unmask_signals(mask);
-	return cache_self != &cache_nobody;
+	return m->cache != NULL;
 }
 
 void
@@ -160,22 +160,22 @@ alloc_large(size_t size, size_t alignment, bool zero)
 static NOINLINE void *
 alloc_slow(unsigned class, size_t size, bool zero)
 {
-	struct cache *cache = cache_self;
+	struct cache *own, *cache;
 	void *block = NULL;
 	bool fresh = false;
 
-	if (unlikely(cache == &cache_nobody) && !heap_thread_begin(false))
+	if (unlikely(cache_self == &cache_nobody) && !heap_thread_begin(false))
 		return NULL;
+	own = mutator_self->cache;
 	mutator_hold();
-	cache = cache_nested(cache_self);
+	cache = cache_begin(own);
 	if (cache != NULL) {
 		struct claim *claim = cache_claim(cache, class);
 
-		cache_enter(cache);
 		if (claim->bits != 0 ||
 		    cache_refill(cache, class, shape.with_sites))
 			cache_take(claim, &block, &fresh);
-		cache_leave(cache);
+		cache_end(own, cache);
 	}
 	mutator_release();
 	/* H1: it is in a register or in our frame while we may be stopped. */
@@ -190,13 +190,11 @@ alloc_class(unsigned class, size_t size, bool zero)
 	void *block;
 	bool fresh, done;
 
-	if (likely(cache_is_usable(cache))) {
-		cache_enter(cache);
-		done = cache_take(cache_claim(cache, class), &block, &fresh);
-		cache_leave(cache);
-		if (likely(done))
-			return finish(block, size, zero, fresh);
-	}
+	cache_enter(cache);
+	done = cache_take(cache_claim(cache, class), &block, &fresh);
+	cache_leave(cache);
+	if (likely(done))
+		return finish(block, size, zero, fresh);
 	return alloc_slow(class, size, zero);
 }
 
@@ -267,7 +265,7 @@ free_large(struct span *span, uintptr_t block)
 	return HEAP_DONE;
 }
 
-/* free_shared - the slot belongs to another thread's cache, or ours is busy. */
+/* free_shared - the slot is another thread's, or our cache is in use. */
 static NOINLINE enum heap_verdict
 free_shared(struct span *span, uintptr_t block)
 {
@@ -317,8 +315,7 @@ heap_free(void *pointer)
 	if (unlikely(span == NULL))
 		return verdict_outside(block);
 	/* relaxed: only the owner itself finds its own address there. */
-	if (unlikely(!cache_is_usable(cache)) ||
-	    unlikely(load_relaxed(&span->owner) != cache))
+	if (unlikely(load_relaxed(&span->owner) != cache))
 		return free_shared(span, block);
 	if (unlikely(!span_has_slot_at(span, block, &slot)))
 		return HEAP_INVALID;
@@ -541,7 +538,7 @@ heap_trim(void)
 
 	mutator_hold();
 	mutator_mask_signals(&mask);
-	if (cache_is_usable(cache)) {
+	if (cache != &cache_nobody) {
 		cache_enter(cache);
 		cache_flush(cache);
 		cache_leave(cache);

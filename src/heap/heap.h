@@ -49,11 +49,11 @@ heap_alloc_fast(size_t size)
 	void *block = NULL;
 	bool fresh, done;
 
-	if (unlikely(size >= heap_fast_end) || !cache_is_usable(cache))
+	if (unlikely(size >= heap_fast_end))
 		return NULL;
 	cache_enter(cache);
-	done = cache_take(cache_claim(cache, sizeclass_of(size)), &block,
-			  &fresh);
+	done = cache_take(cache_claim(cache, sizeclass_lookup(size)),
+			  &block, &fresh);
 	cache_leave(cache);
 	return likely(done) ? block : NULL;
 }
@@ -70,7 +70,7 @@ heap_free_fast(void *pointer)
 	struct cache *cache = cache_self;
 	uint32_t slot;
 
-	if (unlikely(span == NULL) || !cache_is_usable(cache) ||
+	if (unlikely(span == NULL) ||
 	    unlikely(load_relaxed(&span->fast_owner) != cache))
 		return false;
 	return likely(span_has_slot_at(span, block, &slot)) &&

@@ -20,7 +20,7 @@
 #define CLASS_LARGE	CLASS_COUNT
 
 /* Requests up to here are looked up by sixteenths instead of computed. */
-#define CLASS_TABLE_MAX	1024u
+#define CLASS_TABLE_MAX	(32 * KIB)
 
 extern uint8_t sizeclass_table[CLASS_TABLE_MAX / SLOT_ALIGN + 1];
 extern uint32_t sizeclass_slot_size[CLASS_COUNT];
@@ -42,12 +42,18 @@ sizeclass_compute(size_t size)
 	return 8 + (shift - 4) * 8 + ((unsigned)(size >> shift) & 7);
 }
 
+/* sizeclass_lookup - class of size <= CLASS_TABLE_MAX. */
+ALWAYS_INLINE size_t
+sizeclass_lookup(size_t size)
+{
+	return sizeclass_table[(size + SLOT_ALIGN - 1) / SLOT_ALIGN];
+}
+
 ALWAYS_INLINE unsigned
 sizeclass_of(size_t size)
 {
-	if (likely(size <= CLASS_TABLE_MAX))
-		return sizeclass_table[(size + SLOT_ALIGN - 1) / SLOT_ALIGN];
-	return sizeclass_compute(size);
+	return size <= CLASS_TABLE_MAX ? (unsigned)sizeclass_lookup(size)
+				       : sizeclass_compute(size);
 }
 
 /*

@@ -62,17 +62,19 @@ START_TEST(test_create)
 		expect(arena_span_of(span->base +
 			(span->run_units << UNIT_SHIFT) - 1) == span);
 		expect(load_relaxed(&span->owner) == cache_self);
-		expect(span->full_words == span->words);	/* S2 */
+		expect(span_is_empty(span));			/* S2 */
+		expect(span->avail == bits_below(span->words));
 		for (uint32_t w = 0; w < span->words; w++) {
-			expect(span->free[w] == span_word_mask(span, w));
-			free_slots += bits_count(span->free[w]);
+			expect(span->free[w] == UINT64_MAX);	/* S3 */
+			free_slots += bits_count(span->free[w] &
+						 span_word_mask(span, w));
 			expect(load_relaxed(&span->returned[w]) == 0);
 			expect(load_relaxed(&span->mark[w]) == 0);
 			expect(load_relaxed(&span->quarantined[w]) == 0);
 			expect(span->condemned[w] == 0);
 			expect(span->scratch[w] == 0);
 		}
-		expect(free_slots == span->slot_count);		/* S3 */
+		expect(free_slots == span->slot_count);
 		expect((span->site != NULL) == with_sites);
 		expect((span->slack != NULL) == with_sites);
 		expect(span->is_zero);

@@ -100,14 +100,21 @@ count_taken(struct span *span, void *argument)
 static void
 check_visible(struct span *span, void *argument)
 {
+	const ucontext_t *context = argument;
+
 	for (uint32_t w = 0; w < span->words; w++) {
 		uint64_t taken = candidate_taken(span, w);
 
 		for (; taken != 0; taken &= taken - 1) {
 			uint32_t slot = w * WORD_BITS + bits_ctz(taken);
 
-			expect(is_known(span, slot) ||		/* H1 */
-			       is_visible(argument, span, slot));
+			if (is_known(span, slot) ||
+			    is_visible(context, span, slot))
+				continue;
+			dprintf(2, "before the instruction at %#lx\n",
+				(unsigned long)
+				context->uc_mcontext.gregs[REG_RIP]);
+			expect(!"a block is invisible");	/* H1 */
 		}
 	}
 }
@@ -294,16 +301,17 @@ END_TEST
 /* Of spans that are another cache's, and that this one adopts. */
 START_TEST(test_others)
 {
-	struct cache *own = cache_self;
+	struct cache *own = cache_self, *other;
 
 	know_blocks(200, 80);
-	cache_self = cache_attach();
+	other = cache_attach();
+	mutator_self->cache = cache_self = other;
 	for (unsigned i = 0; i < 30; i++)
 		step_free(10 + i);
 	know_blocks(2, 80);
 	/* Our own cache again: it drains what came back. */
-	cache_detach(cache_self);
-	cache_self = own;
+	mutator_self->cache = cache_self = own;
+	cache_detach(other);
 	for (unsigned i = 0; i < 100; i++)
 		step_alloc(80, 0, false);
 }
@@ -363,19 +371,22 @@ newest(void)
 
 START_TEST(test_handlers)
 {
-	static const size_t sizes[] = { 32, 1000, 40000, 300000 };
-	size_t size = sizes[_i];
+	static const struct {
+		size_t size;
+		unsigned rounds;
+	} table[] = { { 32, 60 }, { 1000, 30 }, { 40000, 4 }, { 140000, 3 } };
+	size_t size = table[_i].size;
 
 	job.alignment = 0;
 	job.size = size;
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < table[_i].rounds; i++) {
 		job.zero = i % 2;
 		step_handled(run_alloc);
 		if (job.zero)
 			for (size_t at = 0; at < size; at++)
 				expect(newest()[at] == 0);
 		memset(newest(), (int)i, size);
-		if (i % 10 == 9) {
+		if (i % 10 == 3) {
 			hand_over(known_count - 1);
 			job.size = size + size / 2;
 			step_handled(run_resize);
@@ -388,7 +399,7 @@ START_TEST(test_handlers)
 			step_handled(run_free);
 		}
 	}
-	ck_assert_uint_gt(handled, 5000);
+	ck_assert_uint_gt(handled, 1000);
 	for (size_t i = 0; i < ARRAY_LEN(given); i++)
 		handler_free(&given[i]);
 	/* All that was given is there, once. */
