@@ -79,9 +79,16 @@ calloc(size_t count, size_t size)
 				     __builtin_return_address(0)));
 }
 
+/* gcc wants to be told that an alias is no less than its target. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define OWN_COPY	copy(malloc)
+#else
+#define OWN_COPY
+#endif
+
 /* Another name for ours: is the program's malloc this one? */
 extern __typeof__(malloc) own_malloc
-	__attribute__((alias("malloc"), visibility("hidden"), copy(malloc)));
+	__attribute__((alias("malloc"), visibility("hidden"), OWN_COPY));
 
 void
 free_elsewhere(void *block)

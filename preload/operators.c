@@ -45,8 +45,29 @@ new_block(size_t size, size_t alignment)
  */
 #define OWN(name)	own_##name
 #define OWN_DECLARE(name) \
+	static _Atomic int replaced_##name; \
 	extern __typeof__(name) OWN(name) \
 		__attribute__((alias(#name), visibility("hidden")))
+
+enum { NOT_LOOKED, IS_REPLACED, NOT_REPLACED };
+
+/*
+ * is_replaced - where a plain form is bound elsewhere: does a function begin
+ * there?  In a program that is not position-independent it may be the stub
+ * through which the program calls ours.
+ */
+static NOINLINE bool
+is_replaced(_Atomic int *known, void *plain)
+{
+	int state = load_relaxed(known);
+
+	/* relaxed: every thread finds the same. */
+	if (state == NOT_LOOKED) {
+		state = bilge_is_function(plain) ? IS_REPLACED : NOT_REPLACED;
+		store_relaxed(known, state);
+	}
+	return state == IS_REPLACED;
+}
 
 /*
  * OPERATOR_NEW - an operator with its parameters and how they are passed on;
@@ -62,7 +83,8 @@ name parameters								\
 {									\
 	void *block;							\
 									\
-	if (unlikely(plain != OWN(plain)) && NEXT(name) != NULL)	\
+	if (unlikely(plain != OWN(plain)) &&				\
+	    is_replaced(&replaced_##plain, plain) && NEXT(name) != NULL) \
 		return NEXT(name) arguments;				\
 	block = new_block(size, alignment);				\
 	if (unlikely(block == NULL) && NEXT(name) != NULL)		\
@@ -94,7 +116,8 @@ NEXT_DEFINE(name);							\
 PUBLIC void								\
 name parameters								\
 {									\
-	if (unlikely(plain != OWN(plain)) && NEXT(name) != NULL)	\
+	if (unlikely(plain != OWN(plain)) &&				\
+	    is_replaced(&replaced_##plain, plain) && NEXT(name) != NULL) \
 		NEXT(name) arguments;					\
 	else								\
 		free_as(block, shown);					\

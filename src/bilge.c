@@ -323,6 +323,20 @@ bilge_thread_detached(uintptr_t thread_pointer)
 	mutator_detached(thread_pointer);
 }
 
+bool
+bilge_is_function(const void *address)
+{
+	uint32_t index;
+	bool result;
+
+	mutator_hold();
+	index = modules_find((uintptr_t)address);
+	result = index != MODULE_NONE &&
+		 modules_symbol(modules_get(index), (uintptr_t)address);
+	mutator_release();
+	return result;
+}
+
 void
 bilge_limit(size_t limit)
 {

@@ -125,6 +125,9 @@ int bilge_exit_check(int exit_status);
  */
 bool bilge_exit_check_now(void);
 
+/* bilge_is_function - does some module define a function at this address? */
+bool bilge_is_function(const void *address);
+
 /* LeakSanitizer's interface. */
 void bilge_ignore_begin(void);
 void bilge_ignore_end(void);

@@ -1,0 +1,355 @@
+/*
+ * test_marker.c - from roots to everything that can be reached, on random
+ * graphs against a breadth-first search.
+ */
+#include "unit.h"
+
+#include "base/sys.h"
+#include "collect/grey.h"
+#include "collect/marker.h"
+#include "heap/meta.h"
+#include "world/pages.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define NODES		6000
+#define EDGES		4
+
+/* Nodes are blocks; an edge is a word of the block. */
+static struct {
+	uintptr_t block;
+	size_t size;
+	unsigned edges[EDGES];
+	unsigned edge_count;
+	bool is_reachable;
+} nodes[NODES];
+
+static uintptr_t roots[64];
+
+static const char *settings[4];
+
+/* mark - all that roots lead to; `greys` is the room in the mark stack. */
+static void
+mark(size_t greys)
+{
+	ck_assert(grey_init(greys));
+	pages_open();
+	marker_begin();
+	marker_scan_range((uintptr_t)roots, (uintptr_t)(roots + 64));
+	marker_drain();
+	pages_close();
+	grey_fini();
+}
+
+static uintptr_t
+allocate(size_t size)
+{
+	return ~unit_hidden_block(size).word;
+}
+
+/* pointer_into - to the start of a block, into it, or just past it. */
+static uintptr_t
+pointer_into(uint64_t *state, unsigned node)
+{
+	size_t at = unit_random(state, 3) == 0
+		? unit_random(state, nodes[node].size + 1) : 0;
+
+	return nodes[node].block + at;
+}
+
+static void
+connect(uint64_t *state, unsigned from, unsigned to)
+{
+	uintptr_t *words = (uintptr_t *)nodes[from].block;
+	size_t place = nodes[from].size / 8 / EDGES *
+		       nodes[from].edge_count;
+
+	if (nodes[from].edge_count == MIN(EDGES, nodes[from].size / 8))
+		return;
+	if (nodes[from].size / 8 < EDGES)
+		place = nodes[from].edge_count;
+	words[place] = pointer_into(state, to);
+	nodes[from].edges[nodes[from].edge_count++] = to;
+}
+
+static void
+make_graph(uint64_t *state, size_t largest)
+{
+	for (unsigned i = 0; i < NODES; i++) {
+		size_t size = unit_random(state, 400) == 0
+			? unit_random_size(state, largest)
+			: unit_random_size(state, 400);
+
+		memset(&nodes[i], 0, sizeof(nodes[i]));
+		nodes[i].block = allocate(size);
+		nodes[i].size = size;
+	}
+	/* Few edges a node: about half of the nodes are reached. */
+	for (unsigned i = 0; i < NODES + NODES / 4; i++)
+		connect(state, (unsigned)unit_random(state, NODES),
+			(unsigned)unit_random(state, NODES));
+}
+
+static void
+reach(unsigned first)
+{
+	static unsigned queue[NODES];
+	unsigned head = 0, tail = 0;
+
+	if (nodes[first].is_reachable)
+		return;
+	nodes[first].is_reachable = true;
+	queue[tail++] = first;
+	while (head < tail) {
+		unsigned node = queue[head++];
+
+		for (unsigned e = 0; e < nodes[node].edge_count; e++) {
+			unsigned next = nodes[node].edges[e];
+
+			if (!nodes[next].is_reachable) {
+				nodes[next].is_reachable = true;
+				queue[tail++] = next;
+			}
+		}
+	}
+}
+
+static size_t
+check_graph(void)
+{
+	size_t reached = 0;
+
+	for (unsigned i = 0; i < NODES; i++) {
+		expect(unit_is_marked(nodes[i].block) ==
+		       nodes[i].is_reachable);
+		reached += nodes[i].is_reachable;
+	}
+	return reached;
+}
+
+static void
+choose_roots(uint64_t *state)
+{
+	for (unsigned i = 0; i < NODES; i++)
+		nodes[i].is_reachable = false;
+	for (unsigned i = 0; i < 64; i++) {
+		unsigned node = (unsigned)unit_random(state, NODES);
+
+		roots[i] = i % 3 == 0 ? i * 7919 : pointer_into(state, node);
+		if (i % 3 != 0)
+			reach(node);
+	}
+}
+
+static void
+setup(void)
+{
+	unit_core(settings);
+}
+
+START_TEST(test_graphs)
+{
+	uint64_t state = unit_seed(1);
+
+	make_graph(&state, 3 * MIB);
+	for (unsigned i = 0; i < 20; i++) {
+		choose_roots(&state);
+		/* Enough room for all, and for a fraction of them. */
+		mark(i % 2 == 0 ? NODES : 1);
+		expect(check_graph() > 10);
+		expect(marker_bytes() > 0);
+	}
+	/* No roots, no marks: nothing is left of the last time. */
+	memset(roots, 0, sizeof(roots));
+	for (unsigned i = 0; i < NODES; i++)
+		nodes[i].is_reachable = false;
+	mark(NODES);
+	ck_assert_uint_eq(check_graph(), 0);
+	ck_assert_uint_eq(marker_bytes(), 0);
+}
+END_TEST
+
+/* The mark stack overflows, again and again: nothing is missed (K1). */
+START_TEST(test_overflow)
+{
+	enum { WIDE = 60000 };
+	static struct hidden far[WIDE];
+	uintptr_t *first = unit_reveal(unit_hidden_block(WIDE * 8));
+
+	for (size_t i = 0; i < WIDE; i++) {
+		uintptr_t *near = unit_reveal(unit_hidden_block(16));
+
+		far[i] = unit_hidden_block(24);
+		near[i % 2] = (uintptr_t)unit_reveal(far[i]);
+		first[i] = (uintptr_t)near;
+	}
+	roots[5] = (uintptr_t)first;
+	mark(1);
+	for (size_t i = 0; i < WIDE; i++) {
+		expect(unit_is_marked(first[i]));
+		expect(unit_is_marked((uintptr_t)unit_reveal(far[i])));
+	}
+}
+END_TEST
+
+/* A list of a million: no recursion, no stack. */
+START_TEST(test_deep)
+{
+	uintptr_t *last = NULL;
+	size_t length = 0;
+
+	for (size_t i = 0; i < 1000000; i++) {
+		uintptr_t *node = unit_reveal(unit_hidden_block(16));
+
+		node[1] = (uintptr_t)last;
+		last = node;
+	}
+	roots[0] = (uintptr_t)last;
+	mark(1);
+	for (; last != NULL; last = (uintptr_t *)last[1])
+		expect(unit_is_marked((uintptr_t)last) && ++length > 0);
+	ck_assert_uint_eq(length, 1000000);
+}
+END_TEST
+
+/* Large blocks are asked for their touched pages: each word still counts. */
+START_TEST(test_sparse)
+{
+	uint64_t state = unit_seed(2);
+	size_t size = 64 * MIB;
+	uintptr_t *large = (uintptr_t *)allocate(size);
+	struct hidden targets[100];
+
+	for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+		size_t at = unit_random(&state, size / 8);
+
+		targets[i] = unit_hidden_block(40);
+		while (large[at] != 0)
+			at++;
+		large[at] = (uintptr_t)unit_reveal(targets[i]);
+	}
+	large[0] = allocate(10);
+	large[size / 8 - 1] = allocate(10);
+	roots[0] = (uintptr_t)large + size / 2;
+	mark(NODES);
+	for (size_t i = 0; i < ARRAY_LEN(targets); i++)
+		expect(unit_is_marked((uintptr_t)unit_reveal(targets[i])));
+	ck_assert(unit_is_marked(large[0]));
+	ck_assert(unit_is_marked(large[size / 8 - 1]));
+}
+END_TEST
+
+/* Marking never writes to the program's memory (K2). */
+START_TEST(test_reads_only)
+{
+	uint64_t state = unit_seed(3);
+	size_t used = load_relaxed(&arena_view.frontier);
+
+	make_graph(&state, 300 * KIB);
+	choose_roots(&state);
+	used = load_relaxed(&arena_view.frontier);
+	ck_assert_int_eq(sys_mprotect(arena_view.base, used, PROT_READ), 0);
+	mark(1);
+	ck_assert_uint_gt(check_graph(), 10);
+}
+END_TEST
+
+/* Words at odd places are no pointers; the range is read as words. */
+START_TEST(test_alignment)
+{
+	uintptr_t block = allocate(64);
+	char bytes[32] = { 0 };
+
+	memcpy(bytes + 3, &block, sizeof(block));
+	ck_assert(grey_init(1));
+	marker_begin();
+	marker_scan_range((uintptr_t)bytes, (uintptr_t)bytes + 32);
+	ck_assert(!unit_is_marked(block));
+	memset(bytes, 0, sizeof(bytes));
+	memcpy(bytes + ALIGN_UP((uintptr_t)bytes, 8) - (uintptr_t)bytes + 8,
+	       &block, sizeof(block));
+	/* Ends in the middle of the word, then begins before it. */
+	marker_scan_range((uintptr_t)bytes,
+			  ALIGN_UP((uintptr_t)bytes, 8) + 15);
+	ck_assert(!unit_is_marked(block));
+	marker_scan_range((uintptr_t)bytes + 1,
+			  ALIGN_UP((uintptr_t)bytes, 8) + 16);
+	ck_assert(unit_is_marked(block));
+}
+END_TEST
+
+/* What the program told us to ignore is a root, with all it leads to. */
+START_TEST(test_ignored)
+{
+	uintptr_t *block = (uintptr_t *)allocate(64), next = allocate(64);
+	uintptr_t other = allocate(64);
+
+	block[3] = next;
+	ck_assert(heap_set_site(block, SITE_IGNORED));
+	ck_assert(grey_init(1));
+	marker_begin();
+	marker_grey_ignored();
+	marker_drain();
+	ck_assert(unit_is_marked((uintptr_t)block) && unit_is_marked(next));
+	ck_assert(!unit_is_marked(other));
+	/* A slot that is free again is none. */
+	ck_assert_int_eq(heap_free(block), HEAP_DONE);
+	marker_begin();
+	marker_grey_ignored();
+	marker_drain();
+	ck_assert(!unit_is_marked(next));
+	grey_fini();
+}
+END_TEST
+
+/* A pointer that carries a tag in bits the user named. */
+START_TEST(test_tags)
+{
+	uintptr_t block = allocate(64), plain = allocate(64);
+
+	roots[0] = block | UINT64_C(0xa5) << 56;
+	roots[1] = plain;
+	mark(1);
+	ck_assert(unit_is_marked(block));
+	ck_assert(unit_is_marked(plain));
+}
+END_TEST
+
+START_TEST(test_no_tags)
+{
+	uintptr_t block = allocate(64);
+
+	roots[0] = block | UINT64_C(0xa5) << 56;
+	mark(1);
+	ck_assert(!unit_is_marked(block));
+}
+END_TEST
+
+static void
+setup_tags(void)
+{
+	settings[0] = "BILGE_TAG_MASK=ff00000000000000";
+	unit_core(settings);
+}
+
+int
+main(void)
+{
+	Suite *suite = suite_create("marker");
+	const struct { const char *name; const TTest *test; } cases[] = {
+		{ "graphs", test_graphs }, { "overflow", test_overflow },
+		{ "deep", test_deep }, { "sparse", test_sparse },
+		{ "reads_only", test_reads_only },
+		{ "alignment", test_alignment }, { "ignored", test_ignored },
+		{ "no_tags", test_no_tags },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		tcase_add_checked_fixture(
+			unit_case(suite, cases[i].name, cases[i].test),
+			setup, NULL);
+	tcase_add_checked_fixture(unit_case(suite, "tags", test_tags),
+				  setup_tags, NULL);
+	return unit_run(suite);
+}
