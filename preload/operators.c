@@ -49,6 +49,14 @@ new_block(size_t size, size_t alignment)
 	extern __typeof__(name) OWN(name) \
 		__attribute__((alias(#name), visibility("hidden")))
 
+/* is_elsewhere - hidden from compilers that take two names for two things. */
+ALWAYS_INLINE bool
+is_elsewhere(const void *bound, const void *own)
+{
+	__asm__("" : "+r"(bound));
+	return bound != own;
+}
+
 enum { NOT_LOOKED, IS_REPLACED, NOT_REPLACED };
 
 /*
@@ -83,7 +91,7 @@ name parameters								\
 {									\
 	void *block;							\
 									\
-	if (unlikely(plain != OWN(plain)) &&				\
+	if (unlikely(is_elsewhere(plain, OWN(plain))) &&		\
 	    is_replaced(&replaced_##plain, plain) && NEXT(name) != NULL) \
 		return NEXT(name) arguments;				\
 	block = new_block(size, alignment);				\
@@ -116,7 +124,7 @@ NEXT_DEFINE(name);							\
 PUBLIC void								\
 name parameters								\
 {									\
-	if (unlikely(plain != OWN(plain)) &&				\
+	if (unlikely(is_elsewhere(plain, OWN(plain))) &&		\
 	    is_replaced(&replaced_##plain, plain) && NEXT(name) != NULL) \
 		NEXT(name) arguments;					\
 	else								\

@@ -40,7 +40,7 @@ lose_plain(void)
 {
 	int i;
 
-	for (i = 0; i < 100; i++)
+	for (i = 0; i < (int)opaque(100); i++)
 		use(malloc(100));	/* LINE plain */
 }
 
@@ -50,7 +50,7 @@ lose_list(void)
 	struct node *head = NULL, *node;
 	int i;
 
-	for (i = 0; i < 30; i++) {
+	for (i = 0; i < (int)opaque(30); i++) {
 		node = node_create(48);	/* LINE list */
 		node->next = head;
 		head = node;
@@ -77,7 +77,7 @@ lose_ring(void)
 	struct node *first = node_create(64), *last = first;	/* LINE ring */
 	int i;
 
-	for (i = 1; i < 10; i++) {
+	for (i = 1; i < (int)opaque(10); i++) {
 		last->next = node_create(64);
 		last->next->other = last;
 		last = last->next;
@@ -111,7 +111,7 @@ thread_main(void *arg)
 {
 	int i;
 
-	for (i = 0; i < 17; i++)
+	for (i = 0; i < (int)opaque(17); i++)
 		lose_text(81 + i);	/* LINE thread */
 	return arg;
 }

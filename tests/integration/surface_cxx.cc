@@ -213,7 +213,7 @@ lose(int value)
 static NOINLINE void
 lose_by_new()
 {
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < (int)opaque(10); i++)
 		space::lose<lost_twice>(i);
 	use(new char[123]);	/* LINE array */
 }

@@ -1,0 +1,628 @@
+/*
+ * test_stop.c - stopping and restarting every thread (stop.c, park.c).
+ *
+ * While the world stands no counter moves, no thread is inside
+ * mutator_hold() (H2), and no lock of the core is held by anybody else (M4).
+ */
+#include "unit.h"
+
+#include "base/sys.h"
+#include "heap/meta.h"
+#include "report/depot.h"
+#include "report/modules.h"
+#include "world/roots.h"
+#include "world/stop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define THREADS		6
+#define LIMIT		(5 * NSEC_PER_SEC)
+
+/* Each thread's own: moves as long as it runs. */
+static struct {
+	_Atomic uint64_t count;
+	_Atomic bool is_inside;		/* of mutator_hold() */
+	char padding[48];
+} movers[THREADS];
+
+static _Atomic uint64_t shared;
+static _Atomic bool is_over;
+static _Atomic uint32_t ready;
+
+static void
+setup(void)
+{
+	static const char *const settings[] = { NULL };
+
+	unit_core(settings);
+}
+
+static void
+wait_ms(unsigned ms)
+{
+	struct timespec time = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+static void
+begin_threads(pthread_t *threads, size_t count, void *(*run)(void *))
+{
+	for (uintptr_t i = 0; i < count; i++)
+		expect(pthread_create(&threads[i], NULL, run,
+				      (void *)i) == 0);
+	while (load_acquire(&ready) < count)
+		sched_yield();
+}
+
+static void
+end_threads(pthread_t *threads, size_t count)
+{
+	store_release(&is_over, true);
+	for (size_t i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void
+begin_stop(void)
+{
+	struct stop_failure failure;
+
+	expect(stop_begin(LIMIT, arch_stack_pointer(), &failure) == 0);
+}
+
+static uint64_t
+sum_of_counts(void)
+{
+	uint64_t sum = load_acquire(&shared);
+
+	for (size_t i = 0; i < THREADS; i++)
+		sum += load_acquire(&movers[i].count);
+	return sum;
+}
+
+/* check_stands - nothing moves for a while. */
+static void
+check_stands(unsigned ms)
+{
+	uint64_t before = sum_of_counts();
+
+	wait_ms(ms);
+	expect(sum_of_counts() == before);
+}
+
+static void
+check_moves(uint64_t before)
+{
+	while (sum_of_counts() == before)
+		wait_ms(1);
+}
+
+static void *
+count_up(void *argument)
+{
+	size_t i = (size_t)argument;
+
+	heap_thread_begin(true);
+	atomic_fetch_add(&ready, 1);
+	while (!load_relaxed(&is_over)) {
+		atomic_fetch_add(&shared, 1);
+		atomic_fetch_add(&movers[i].count, 1);
+	}
+	heap_thread_end(false);
+	return NULL;
+}
+
+START_TEST(test_nobody_runs)
+{
+	pthread_t threads[THREADS];
+
+	begin_threads(threads, THREADS, count_up);
+	for (unsigned n = 0; n < 60; n++) {
+		uint64_t before;
+
+		begin_stop();
+		check_stands(n % 10 == 0 ? 20 : 1);
+		before = sum_of_counts();
+		stop_end();
+		check_moves(before);
+	}
+	end_threads(threads, THREADS);
+}
+END_TEST
+
+/* Alone, and again: nobody to wait for. */
+START_TEST(test_alone)
+{
+	size_t count;
+	const struct park_entry *e;
+
+	for (unsigned n = 0; n < 100; n++) {
+		begin_stop();
+		e = stop_threads(&count);
+		expect(count == 1 && e->tid == sys_gettid());
+		expect(e->park == &mutator_self->park);
+		expect(e->park->tp == (uintptr_t)pthread_self());
+		stop_end();
+	}
+}
+END_TEST
+
+static void *
+hold_often(void *argument)
+{
+	size_t i = (size_t)argument;
+
+	heap_thread_begin(true);
+	atomic_fetch_add(&ready, 1);
+	while (!load_relaxed(&is_over)) {
+		mutator_hold();
+		store_relaxed(&movers[i].is_inside, true);
+		for (volatile unsigned spin = 0; spin < 500; spin++)
+			continue;
+		atomic_fetch_add(&movers[i].count, 1);
+		store_relaxed(&movers[i].is_inside, false);
+		mutator_release();
+	}
+	heap_thread_end(false);
+	return NULL;
+}
+
+/* H2: who is inside when the stop comes goes on, and stands when it leaves. */
+START_TEST(test_slow_paths)
+{
+	pthread_t threads[THREADS];
+
+	begin_threads(threads, THREADS, hold_often);
+	for (unsigned n = 0; n < 200; n++) {
+		uint64_t before;
+
+		begin_stop();
+		for (size_t i = 0; i < THREADS; i++)
+			expect(!load_acquire(&movers[i].is_inside));
+		check_stands(n % 50 == 0 ? 10 : 0);
+		before = sum_of_counts();
+		stop_end();
+		if (n % 10 == 0)
+			check_moves(before);
+	}
+	end_threads(threads, THREADS);
+}
+END_TEST
+
+static void *
+hold_long(void *argument)
+{
+	uint64_t end = sys_monotonic_ns() + 200 * NSEC_PER_MSEC;
+
+	heap_thread_begin(true);
+	mutator_hold();
+	store_release(&movers[0].is_inside, true);
+	atomic_fetch_add(&ready, 1);
+	/* The stop signal ends a sleep: not before the time is up. */
+	while (sys_monotonic_ns() < end)
+		wait_ms(10);
+	store_release(&movers[0].is_inside, false);
+	mutator_release();
+	return argument;
+}
+
+START_TEST(test_long_slow_path)
+{
+	uint64_t begin = sys_monotonic_ns();
+	pthread_t thread;
+
+	begin_threads(&thread, 1, hold_long);
+	begin_stop();
+	ck_assert(!load_acquire(&movers[0].is_inside));
+	ck_assert_uint_ge(sys_monotonic_ns() - begin, 150 * NSEC_PER_MSEC);
+	stop_end();
+	pthread_join(thread, NULL);
+}
+END_TEST
+
+/* -------------------------------------------------------- in the kernel's hands */
+
+static int pipes[2];
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+static _Atomic unsigned woken;
+
+static void *
+block(void *argument)
+{
+	struct pollfd poll_fd = { pipes[0], POLLIN, 0 };
+	char byte;
+
+	heap_thread_begin(true);
+	atomic_fetch_add(&ready, 1);
+	switch ((size_t)argument) {
+	case 0:
+		/* SA_RESTART: the program does not see the signal. */
+		expect(read(pipes[0], &byte, 1) == 1);
+		break;
+	case 1:
+		pthread_mutex_lock(&mutex);
+		while (!load_relaxed(&is_over))
+			pthread_cond_wait(&condition, &mutex);
+		pthread_mutex_unlock(&mutex);
+		break;
+	case 2:
+		while (!load_relaxed(&is_over))
+			poll(&poll_fd, 1, 10);
+		break;
+	case 3:
+		while (!load_relaxed(&is_over))
+			sched_yield();
+		break;
+	case 4:
+		while (!load_relaxed(&is_over))
+			wait_ms(1);
+		break;
+	default:
+		/* Much of its time in the kernel, on its own memory. */
+		while (!load_relaxed(&is_over)) {
+			void *p = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS |
+				       MAP_POPULATE, -1, 0);
+
+			munmap(p, MIB);
+		}
+	}
+	atomic_fetch_add(&woken, 1);
+	heap_thread_end(false);
+	return NULL;
+}
+
+START_TEST(test_system_calls)
+{
+	pthread_t threads[THREADS];
+
+	ck_assert_int_eq(pipe(pipes), 0);
+	begin_threads(threads, THREADS, block);
+	wait_ms(20);
+	for (unsigned n = 0; n < 50; n++) {
+		size_t count;
+
+		begin_stop();
+		stop_threads(&count);
+		expect(count == THREADS + 1);
+		stop_end();
+		wait_ms(1);
+	}
+	ck_assert_uint_eq(load_relaxed(&woken), 0);
+	store_release(&is_over, true);
+	ck_assert_int_eq(write(pipes[1], "x", 1), 1);
+	pthread_mutex_lock(&mutex);
+	pthread_cond_broadcast(&condition);
+	pthread_mutex_unlock(&mutex);
+	end_threads(threads, THREADS);
+}
+END_TEST
+
+/* ----------------------------------------------------- those who do not answer */
+
+static void *
+block_signal(void *argument)
+{
+	sigset_t all;
+
+	heap_thread_begin(true);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	store_release((_Atomic int *)argument, sys_gettid());
+	atomic_fetch_add(&ready, 1);
+	while (load_acquire(&woken) == 0)
+		wait_ms(1);
+	pthread_sigmask(SIG_UNBLOCK, &all, NULL);
+	atomic_fetch_add(&ready, 1);
+	while (!load_relaxed(&is_over))
+		atomic_fetch_add(&shared, 1);
+	return NULL;
+}
+
+/* M3: the attempt ends, says why, and the world runs on. */
+START_TEST(test_blocked_signal)
+{
+	struct stop_failure failure;
+	_Atomic int tid = 0;
+	pthread_t deaf, threads[2];
+	uint64_t begin, before;
+
+	begin_threads(threads, 2, count_up);
+	expect(pthread_create(&deaf, NULL, block_signal, &tid) == 0);
+	while (load_acquire(&ready) < 3)
+		sched_yield();
+	for (unsigned n = 0; n < 3; n++) {
+		begin = sys_monotonic_ns();
+		ck_assert_int_eq(stop_begin(100 * NSEC_PER_MSEC,
+					    arch_stack_pointer(), &failure),
+				 -ETIMEDOUT);
+		ck_assert_uint_ge(sys_monotonic_ns() - begin,
+				  100 * NSEC_PER_MSEC);
+		ck_assert_int_eq(failure.tid, load_relaxed(&tid));
+		ck_assert(failure.is_blocked);
+		ck_assert_ptr_nonnull(failure.what);
+		check_moves(sum_of_counts());
+		/* Nothing is held. */
+		mutator_lock();
+		mutator_unlock();
+	}
+	/* It answers now, and the signals of before do no harm. */
+	store_release(&woken, 1);
+	while (load_acquire(&ready) < 4)
+		sched_yield();
+	begin_stop();
+	check_stands(10);
+	before = sum_of_counts();
+	stop_end();
+	check_moves(before);
+	store_release(&is_over, true);
+	pthread_join(deaf, NULL);
+	end_threads(threads, 2);
+}
+END_TEST
+
+/* One that never leaves a slow path does not block the signal. */
+START_TEST(test_stuck_in_hold)
+{
+	struct stop_failure failure;
+	pthread_t thread;
+
+	begin_threads(&thread, 1, hold_long);
+	ck_assert_int_eq(stop_begin(50 * NSEC_PER_MSEC, arch_stack_pointer(),
+				    &failure), -ETIMEDOUT);
+	ck_assert(!failure.is_blocked);
+	ck_assert_int_ne(failure.tid, 0);
+	/* It leaves after the stop was given up: it must not stand then. */
+	pthread_join(thread, NULL);
+	begin_stop();
+	stop_end();
+}
+END_TEST
+
+/* ------------------------------------------------------------ birth and death */
+
+static void *
+live_shortly(void *argument)
+{
+	heap_thread_begin(true);
+	atomic_fetch_add(&shared, 1);
+	free(malloc(100));
+	atomic_fetch_add(&shared, 1);
+	/* Some die without a word. */
+	if (argument != NULL)
+		heap_thread_end(false);
+	return NULL;
+}
+
+static void *
+spawn(void *argument)
+{
+	size_t i = (size_t)argument;
+
+	heap_thread_begin(true);
+	atomic_fetch_add(&ready, 1);
+	while (!load_relaxed(&is_over)) {
+		pthread_t thread;
+
+		void *says = load_relaxed(&movers[i].count) % 3 ? &shared
+								: NULL;
+
+		if (pthread_create(&thread, NULL, live_shortly, says) != 0)
+			continue;
+		pthread_join(thread, NULL);
+		atomic_fetch_add(&movers[i].count, 1);
+	}
+	heap_thread_end(false);
+	return NULL;
+}
+
+/* T1: threads come and go while the world is being stopped. */
+START_TEST(test_churn)
+{
+	pthread_t threads[4];
+	uint64_t before = 0;
+
+	begin_threads(threads, 4, spawn);
+	for (unsigned n = 0; n < 150; n++) {
+		begin_stop();
+		check_stands(n % 30 == 0 ? 10 : 1);
+		before = sum_of_counts();
+		stop_end();
+	}
+	check_moves(before);
+	end_threads(threads, 4);
+	begin_stop();
+	stop_end();
+}
+END_TEST
+
+static void *
+stay_unknown(void *argument)
+{
+	atomic_fetch_add(&ready, 1);
+	while (!load_relaxed(&is_over))
+		atomic_fetch_add(&movers[(size_t)argument].count, 1);
+	return NULL;
+}
+
+static int
+foreign(void *argument)
+{
+	return stay_unknown(argument) != NULL;
+}
+
+/* Threads that are no mutators, and one that libc does not know. */
+START_TEST(test_unknown_threads)
+{
+	pthread_t threads[2];
+	size_t size = 64 * KIB;
+	char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int tid = clone(foreign, stack + size, CLONE_VM | CLONE_FS |
+			CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+			CLONE_SYSVSEM, (void *)2);
+
+	ck_assert_int_gt(tid, 0);
+	while (load_acquire(&ready) < 1)
+		sched_yield();
+	for (uintptr_t i = 0; i < 2; i++)
+		expect(pthread_create(&threads[i], NULL, stay_unknown,
+				      (void *)i) == 0);
+	while (load_acquire(&ready) < 3)
+		sched_yield();
+	for (unsigned n = 0; n < 30; n++) {
+		bool found = false;
+		uint64_t before;
+		size_t count;
+		const struct park_entry *e;
+
+		begin_stop();
+		e = stop_threads(&count);
+		expect(count == 4);
+		for (size_t i = 0; i < count; i++)
+			if (e[i].tid == tid) {
+				found = true;
+				expect(e[i].park->sp > (uintptr_t)stack &&
+				       e[i].park->sp <
+				       (uintptr_t)stack + size);
+			}
+		expect(found);
+		check_stands(2);
+		before = sum_of_counts();
+		stop_end();
+		check_moves(before);
+	}
+	end_threads(threads, 2);
+}
+END_TEST
+
+/* --------------------------------------------------------------------- locks */
+
+static void *
+use_locks(void *argument)
+{
+	uint64_t state = unit_seed(1 + (unsigned)(uintptr_t)argument), mask;
+	void *mine[8] = { NULL };
+	uintptr_t frames[4];
+
+	heap_thread_begin(true);
+	atomic_fetch_add(&ready, 1);
+	while (!load_relaxed(&is_over)) {
+		size_t i = unit_random(&state, 8);
+
+		if (mine[i] != NULL)
+			expect(heap_free(mine[i]) == HEAP_DONE);
+		mine[i] = heap_alloc(unit_random_size(&state, 400 * KIB),
+				     unit_random(&state, 2));
+		if (i == 0)
+			heap_trim();
+		frames[0] = unit_random(&state, 1000000);
+		mutator_hold();
+		mutator_mask_signals(&mask);
+		depot_intern(frames, 1);
+		modules_find((uintptr_t)&use_locks);
+		mutator_unmask_signals(mask);
+		mutator_release();
+		atomic_fetch_add(&movers[(size_t)argument].count, 1);
+	}
+	heap_thread_end(false);
+	return NULL;
+}
+
+/* M4: were one held by a thread that stands, this would never end. */
+START_TEST(test_locks_are_free)
+{
+	pthread_t threads[4];
+
+	begin_threads(threads, 4, use_locks);
+	for (unsigned n = 0; n < 300; n++) {
+		begin_stop();
+		roots_fork_lock();
+		heap_fork_prepare();
+		depot_fork_lock();
+		modules_fork_lock();
+		meta_fork_lock();
+		meta_fork_unlock(false);
+		modules_fork_unlock(false);
+		depot_fork_unlock(false);
+		heap_fork_done(false);
+		roots_fork_unlock(false);
+		/* And what they guard is whole: H2. */
+		arena_fork_lock();
+#ifdef BILGE_DEBUG
+		expect(arena_is_valid());
+#endif
+		arena_fork_unlock(false);
+		stop_end();
+		wait_ms(1);
+	}
+	end_threads(threads, 4);
+}
+END_TEST
+
+/* --------------------------------------------------------------------- signals */
+
+static void
+alarmed(int sig)
+{
+	(void)sig;
+	atomic_fetch_add(&shared, 1);
+}
+
+/* A program with signals of its own: none is lost, none comes in between. */
+START_TEST(test_own_signals)
+{
+	struct sigaction action = { .sa_flags = SA_RESTART };
+	pthread_t threads[2];
+
+	action.sa_handler = alarmed;
+	ck_assert_int_eq(sigaction(SIGUSR2, &action, NULL), 0);
+	begin_threads(threads, 2, count_up);
+	for (unsigned n = 0; n < 100; n++) {
+		uint64_t before;
+
+		begin_stop();
+		before = load_relaxed(&shared);
+		pthread_kill(threads[n % 2], SIGUSR2);
+		wait_ms(1);
+		expect(load_relaxed(&shared) == before);
+		stop_end();
+		check_moves(sum_of_counts());
+	}
+	end_threads(threads, 2);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("stop");
+	const struct { const char *name; const TTest *test; } cases[] = {
+		{ "alone", test_alone }, { "nobody_runs", test_nobody_runs },
+		{ "slow_paths", test_slow_paths },
+		{ "long_slow_path", test_long_slow_path },
+		{ "system_calls", test_system_calls },
+		{ "blocked_signal", test_blocked_signal },
+		{ "stuck_in_hold", test_stuck_in_hold },
+		{ "churn", test_churn },
+		{ "unknown_threads", test_unknown_threads },
+		{ "locks_are_free", test_locks_are_free },
+		{ "own_signals", test_own_signals },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		tcase_add_checked_fixture(
+			unit_case(suite, cases[i].name, cases[i].test),
+			setup, NULL);
+	return unit_run(suite);
+}
