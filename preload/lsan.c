@@ -60,5 +60,5 @@ __lsan_do_leak_check(void)
 int
 __lsan_do_recoverable_leak_check(void)
 {
-	return bilge_check(-1) > 0;
+	return bilge_check() > 0;
 }

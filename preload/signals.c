@@ -1,32 +1,58 @@
 /*
- * signals.c - the stop signal stays deliverable.
+ * signals.c - the stop signal stays deliverable, and ours.
  *
- * A thread that blocks every signal would never stand still: the stop signal
- * is taken out of the sets a program blocks.
+ * A thread that blocks every signal would never stand still, and one that
+ * waits for every signal would be handed ours: the stop signal is taken out of
+ * the sets a program blocks or waits for.
  */
-#include "preload/preload.h"
 #include "preload/next.h"
+#include "preload/preload.h"
 #include "settings/options.h"
 
+#include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/signalfd.h>
 
 NEXT_DEFINE(sigprocmask);
 NEXT_DEFINE(pthread_sigmask);
+NEXT_DEFINE(sigsuspend);
+NEXT_DEFINE(sigwait);
+NEXT_DEFINE(sigwaitinfo);
+NEXT_DEFINE(sigtimedwait);
+NEXT_DEFINE(signalfd);
+NEXT_DEFINE(ppoll);
+NEXT_DEFINE(pselect);
+NEXT_DEFINE(epoll_pwait);
+NEXT_DEFINE(epoll_pwait2);
+NEXT_DEFINE(__ppoll_chk);
+
+/* Fortified programs call it; the headers hide it from others. */
+PUBLIC int __ppoll_chk(struct pollfd *, nfds_t, const struct timespec *,
+		       const sigset_t *, size_t);
 
 /*
  * without_stop_signal - the set itself, or a copy in *room without the signal.
  */
 static const sigset_t *
-without_stop_signal(int how, const sigset_t *set, sigset_t *room)
+without_stop_signal(const sigset_t *set, sigset_t *room)
 {
 	int sig = (int)options->signal;
 
-	if (set == NULL || how == SIG_UNBLOCK ||
-	    bilge_mode != BILGE_ACTIVE || !sigismember(set, sig))
+	if (set == NULL || bilge_mode != BILGE_ACTIVE ||
+	    sigismember(set, sig) != 1)
 		return set;
 	*room = *set;
 	sigdelset(room, sig);
 	return room;
+}
+
+/* blocked_without - the same, for a set whose use depends on how. */
+static const sigset_t *
+blocked_without(int how, const sigset_t *set, sigset_t *room)
+{
+	return how == SIG_UNBLOCK ? set : without_stop_signal(set, room);
 }
 
 PUBLIC int
@@ -34,7 +60,7 @@ sigprocmask(int how, const sigset_t *set, sigset_t *old)
 {
 	sigset_t room;
 
-	return NEXT(sigprocmask)(how, without_stop_signal(how, set, &room),
+	return NEXT(sigprocmask)(how, blocked_without(how, set, &room),
 				 old);
 }
 
@@ -43,6 +69,98 @@ pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
 	sigset_t room;
 
-	return NEXT(pthread_sigmask)(how, without_stop_signal(how, set, &room),
+	return NEXT(pthread_sigmask)(how, blocked_without(how, set, &room),
 				     old);
+}
+
+PUBLIC int
+sigsuspend(const sigset_t *set)
+{
+	sigset_t room;
+
+	return NEXT(sigsuspend)(without_stop_signal(set, &room));
+}
+
+PUBLIC int
+sigwait(const sigset_t *set, int *ret_sig)
+{
+	sigset_t room;
+
+	return NEXT(sigwait)(without_stop_signal(set, &room), ret_sig);
+}
+
+PUBLIC int
+sigwaitinfo(const sigset_t *set, siginfo_t *info)
+{
+	sigset_t room;
+
+	return NEXT(sigwaitinfo)(without_stop_signal(set, &room), info);
+}
+
+PUBLIC int
+sigtimedwait(const sigset_t *set, siginfo_t *info,
+	     const struct timespec *timeout)
+{
+	sigset_t room;
+
+	return NEXT(sigtimedwait)(without_stop_signal(set, &room), info,
+				  timeout);
+}
+
+PUBLIC int
+signalfd(int fd, const sigset_t *set, int flags)
+{
+	sigset_t room;
+
+	return NEXT(signalfd)(fd, without_stop_signal(set, &room), flags);
+}
+
+PUBLIC int
+ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+      const sigset_t *set)
+{
+	sigset_t room;
+
+	return NEXT(ppoll)(fds, count, timeout,
+			   without_stop_signal(set, &room));
+}
+
+int
+__ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+	    const sigset_t *set, size_t size)
+{
+	sigset_t room;
+
+	return NEXT(__ppoll_chk)(fds, count, timeout,
+				 without_stop_signal(set, &room), size);
+}
+
+PUBLIC int
+pselect(int count, fd_set *read, fd_set *write, fd_set *except,
+	const struct timespec *timeout, const sigset_t *set)
+{
+	sigset_t room;
+
+	return NEXT(pselect)(count, read, write, except, timeout,
+			     without_stop_signal(set, &room));
+}
+
+PUBLIC int
+epoll_pwait(int fd, struct epoll_event *events, int count, int timeout,
+	    const sigset_t *set)
+{
+	sigset_t room;
+
+	return NEXT(epoll_pwait)(fd, events, count, timeout,
+				 without_stop_signal(set, &room));
+}
+
+PUBLIC int
+epoll_pwait2(int fd, struct epoll_event *events, int count,
+	     const struct timespec *timeout, const sigset_t *set)
+{
+	sigset_t room;
+
+	return NEXT(epoll_pwait2)(fd, events, count, timeout,
+				  without_stop_signal(set, &room));
 }

@@ -478,15 +478,16 @@ sum_up(const struct leak_group *groups, size_t count)
  * function's frame or above, and the collector scans from here on.
  */
 static NOINLINE int
-check(void)
+check(bool is_last)
 {
 	__builtin_unwind_init();
 	return cycle_check((uintptr_t)__builtin_frame_address(0) -
-			   ARCH_SAVED_REGISTERS);
+			   ARCH_SAVED_REGISTERS, is_last);
 }
 
-size_t
-bilge_check(int exit_status)
+/* report_leaks - Units: is_last, the process is about to end. */
+static size_t
+report_leaks(int exit_status, bool is_last)
 {
 	const struct leak_group *groups;
 	struct record memory;
@@ -494,7 +495,7 @@ bilge_check(int exit_status)
 	size_t count, leaked;
 
 	if (bilge_mode != BILGE_ACTIVE || !bilge_is_tracking ||
-	    sys_getpid() != bilge.pid || check() != 0)
+	    sys_getpid() != bilge.pid || check(is_last) != 0)
 		return 0;
 	groups = leaks_groups(&count);
 	sum_up(groups, count);
@@ -511,6 +512,12 @@ bilge_check(int exit_status)
 	return leaked;
 }
 
+size_t
+bilge_check(void)
+{
+	return report_leaks(-1, false);
+}
+
 /* check_once - Returns: how many blocks were leaked, if this is the time. */
 static size_t
 check_once(int exit_status)
@@ -521,7 +528,7 @@ check_once(int exit_status)
 	if (bilge_mode != BILGE_ACTIVE || sys_getpid() != bilge.pid ||
 	    atomic_flag_test_and_set(&done))
 		return 0;
-	return bilge_check(exit_status);
+	return report_leaks(exit_status, true);
 }
 
 int

@@ -106,15 +106,13 @@ void bilge_library_closed(void);
 
 /*
  * bilge_check - look for leaks and report them.
- *
- * Units:   exit_status, of the process that is about to end; -1 when it goes
- *          on.
  * Returns: how many blocks were leaked; 0 when the check was abandoned.
  */
-size_t bilge_check(int exit_status);
+size_t bilge_check(void);
 
 /*
- * bilge_exit_check - the check at exit, once in a process.
+ * bilge_exit_check - the check at exit, once in a process.  The program's
+ * other threads stand still from then on.
  * Returns: the status to exit with.
  */
 int bilge_exit_check(int exit_status);

@@ -6,7 +6,8 @@
  *       none of them is taken for a leak (marker.c, H3).
  *   3.  Roots (roots.c) make blocks grey; grey blocks are scanned until none
  *       is left (marker.c).  What is still white cannot be reached.
- *   4.  The world goes on.  New claims are black until step 5 is done.
+ *   4.  The world goes on, unless the process is about to end.  New claims are
+ *       black until step 5 is done.
  *   5.  White blocks are told apart, counted and grouped (leaks.c).
  *
  * Always true:
@@ -38,6 +39,9 @@
 
 static struct lock cycle_lock = LOCK_INIT(RANK_CYCLE);
 
+/* Guarded by RANK_CYCLE: from cycle_check() to cycle_end(). */
+static bool world_is_stopped;
+
 static void
 say_abandoned(const struct stop_failure *f)
 {
@@ -49,7 +53,8 @@ say_abandoned(const struct stop_failure *f)
 
 /* mark_everything - steps 2 and 3, from the first parked thread to the last. */
 static int
-mark_everything(uintptr_t own_sp, struct stop_failure *ret_failure)
+mark_everything(uintptr_t own_sp, bool is_last,
+		struct stop_failure *ret_failure)
 {
 	uint64_t begin_ns;
 	int error = roots_prepare();
@@ -59,7 +64,7 @@ mark_everything(uintptr_t own_sp, struct stop_failure *ret_failure)
 		return error;
 	}
 	begin_ns = sys_monotonic_ns();
-	error = stop_begin(STOP_LIMIT_NS, own_sp, ret_failure);
+	error = stop_begin(STOP_LIMIT_NS, own_sp, is_last, ret_failure);
 	if (error != 0)
 		return error;
 	stats.cycle.stop_ns = sys_monotonic_ns() - begin_ns;
@@ -71,22 +76,25 @@ mark_everything(uintptr_t own_sp, struct stop_failure *ret_failure)
 		marker_drain();
 	else
 		ret_failure->what = "/proc/self/maps cannot be read";
-	stop_end();
+	if (!is_last || error != 0)
+		stop_end();
 	stats.cycle.pause_ns = sys_monotonic_ns() - begin_ns;
 	return error;
 }
 
 int
-cycle_check(uintptr_t own_sp)
+cycle_check(uintptr_t own_sp, bool is_last)
 {
 	struct stop_failure failure = { .what = "out of memory" };
 	uint64_t begin_ns = sys_monotonic_ns();
+	bool is_stopped = false;
 	int error = -ENOMEM;
 
 	lock_acquire(&cycle_lock);
 	pages_open();
 	if (grey_init(heap_statistics().used_slots)) {
-		error = mark_everything(own_sp, &failure);
+		error = mark_everything(own_sp, is_last, &failure);
+		is_stopped = error == 0 && is_last;
 		if (error == 0)
 			error = leaks_collect();
 		grey_fini();
@@ -94,6 +102,8 @@ cycle_check(uintptr_t own_sp)
 	pages_close();
 	store_relaxed(&cache_blackens, false);
 	if (error != 0) {
+		if (is_stopped)
+			stop_end();
 		stats.cycle.abandoned++;
 		say_abandoned(&failure);			/* Y1 */
 		lock_release(&cycle_lock);
@@ -102,6 +112,7 @@ cycle_check(uintptr_t own_sp)
 	stats.cycle.count++;
 	stats.cycle.marked_bytes = marker_bytes();
 	stats.cycle.cpu_ns += sys_monotonic_ns() - begin_ns;
+	world_is_stopped = is_stopped;
 	return 0;
 }
 
@@ -109,6 +120,9 @@ void
 cycle_end(void)
 {
 	leaks_release();
+	if (world_is_stopped)
+		stop_leave();
+	world_is_stopped = false;
 	lock_release(&cycle_lock);
 }
 

@@ -18,12 +18,19 @@
 #include "base/arch.h"
 #include "base/sys.h"
 
+#include <errno.h>
+
+/* How long a thread stands still in a process that should have ended. */
+#define LINGER_NS	(200 * NSEC_PER_MSEC)
+
 static struct {
 	/* Atomic. */
 	_Atomic uint32_t epoch;
 	_Atomic uint32_t parked;
 	_Atomic size_t count;			/* P2 */
 	_Atomic(struct park_entry *) entries;
+	_Atomic bool is_last;
+	_Atomic bool is_leaving;
 } world;
 
 static struct park *
@@ -52,7 +59,11 @@ park_until(struct park *park, uintptr_t sp, uintptr_t frame, uint32_t epoch)
 	atomic_fetch_add_explicit(&world.parked, 1, memory_order_release);
 	sys_futex_wake(&world.parked, 1);
 	while (load_acquire(&world.epoch) == epoch)
-		sys_futex_wait(&world.epoch, epoch, 0);
+		if (sys_futex_wait(&world.epoch, epoch,
+				   load_relaxed(&world.is_last)
+				   ? LINGER_NS : 0) == -ETIMEDOUT &&
+		    load_acquire(&world.is_leaving))
+			return;
 }
 
 void
@@ -93,10 +104,11 @@ park_enter_noted(struct park *park)
 }
 
 uint32_t
-park_stop_begin(void)
+park_stop_begin(bool is_last)
 {
 	uint32_t epoch = load_relaxed(&world.epoch) + 1;
 
+	store_relaxed(&world.is_last, is_last);
 	store_relaxed(&world.count, 0);
 	store_relaxed(&world.parked, 0);
 	store_release(&world.epoch, epoch);
@@ -128,6 +140,12 @@ park_wait(uint32_t want, uint64_t limit_ns)
 			return false;
 		sys_futex_wait(&world.parked, now, end - time);
 	}
+}
+
+void
+park_stop_leave(void)
+{
+	store_release(&world.is_leaving, true);
 }
 
 void

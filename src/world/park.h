@@ -45,10 +45,11 @@ void park_enter_noted(struct park *park);
 
 /*
  * park_stop_begin - announce a stop; nobody is listed yet.
+ * Units:   is_last, the process is about to end: see park_stop_leave().
  * Returns: the epoch that threads write when they park.
  * Context: collector.
  */
-uint32_t park_stop_begin(void);
+uint32_t park_stop_begin(bool is_last);
 
 /*
  * park_list - make `count` entries known to the handler, which begin at
@@ -61,5 +62,13 @@ bool park_wait(uint32_t parked, uint64_t limit_ns);
 
 /* park_stop_end - let everybody go on. */
 void park_stop_end(void);
+
+/*
+ * park_stop_leave - of a last stop: the process ends now.  Nobody is woken, so
+ * that no thread is seen to come back from an interrupted call; but should
+ * what is left of exit() need a lock that one of them holds, they go on after
+ * a short while.
+ */
+void park_stop_leave(void);
 
 #endif

@@ -295,7 +295,8 @@ enter_self(uintptr_t own_sp)
 }
 
 int
-stop_begin(uint64_t limit_ns, uintptr_t own_sp, struct stop_failure *ret)
+stop_begin(uint64_t limit_ns, uintptr_t own_sp, bool is_last,
+	   struct stop_failure *ret)
 {
 	uint64_t end_ns = sys_monotonic_ns() + limit_ns;
 	size_t signalled = 0;
@@ -309,7 +310,7 @@ stop_begin(uint64_t limit_ns, uintptr_t own_sp, struct stop_failure *ret)
 	stop.self = sys_gettid();
 	stop.count = 0;
 	stop.gone = 0;
-	stop.epoch = park_stop_begin();
+	stop.epoch = park_stop_begin(is_last);
 	do {
 		added = list_new_threads();
 		if (added < 0)
@@ -338,6 +339,13 @@ void
 stop_end(void)
 {
 	park_stop_end();
+	mutator_unlock();
+}
+
+void
+stop_leave(void)
+{
+	park_stop_leave();
 	mutator_unlock();
 }
 

@@ -21,15 +21,17 @@ struct stop_failure {
  * stop is never used (M3).
  *
  * Units:   limit_ns, nanoseconds; own_sp, the caller's stack above this
- *          address is the program's.
+ *          address is the program's; is_last, the process is about to end:
+ *          stop_leave() follows, or stop_end().
  * Returns: 0, with the world stopped and RANK_MUTATORS held until stop_end().
  * Errors:  -ETIMEDOUT, -ENOSYS (no /proc), -ENOMEM; the world is running,
  *          nothing is held, *ret_failure says why.
  * Cost:    a few system calls per thread.
  */
-int stop_begin(uint64_t limit_ns, uintptr_t own_sp,
+int stop_begin(uint64_t limit_ns, uintptr_t own_sp, bool is_last,
 	       struct stop_failure *ret_failure);
 void stop_end(void);
+void stop_leave(void);
 
 /*
  * stop_threads - the threads that stand, the caller among them.

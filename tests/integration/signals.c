@@ -5,6 +5,7 @@
  */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -48,10 +49,18 @@ step(struct slots *slots, size_t size_max)
 static void
 on_alarm(int number)
 {
+	static atomic_flag is_running = ATOMIC_FLAG_INIT;
 	int kept = errno;
 
+	/*
+	 * The signal is blocked in the thread that handles it and in no other:
+	 * the next one may come to a second thread meanwhile.
+	 */
+	if (atomic_flag_test_and_set(&is_running))
+		return;
 	handled++;
 	step(&in_handler, handled % 50 == 0 ? 100000 : 500);
+	atomic_flag_clear(&is_running);
 	errno = kept;
 }
 
@@ -126,7 +135,6 @@ threads(const char *arg)
 	pthread_t thread[3];
 	int i;
 
-	/* One handler at a time: its slots belong to one thread. */
 	for (i = 0; i < 3; i++)
 		CHECK(pthread_create(&thread[i], NULL, thread_main,
 		    &mine[i]) == 0);

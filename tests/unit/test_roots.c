@@ -1,0 +1,716 @@
+/*
+ * test_roots.c - a block whose only pointer is in one certain place.
+ *
+ * Each test puts the pointer there and asks whether the block is seen, then
+ * takes it away and asks again: a copy elsewhere would be found out.
+ */
+#include "unit.h"
+
+#include "collect/grey.h"
+#include "collect/marker.h"
+#include "heap/meta.h"
+#include "world/pages.h"
+#include "world/roots.h"
+#include "world/stop.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define LIMIT		(5 * NSEC_PER_SEC)
+#define STACK_SIZE	(256 * KIB)
+
+/* The block that is asked for. */
+static struct hidden lost;
+
+static bool with_mappings = true;
+
+static void
+setup(void)
+{
+	static const char *const settings[] = { NULL };
+
+	roots_note_loader();
+	unit_core(settings);
+	lost = unit_hidden_block(1000);
+}
+
+static NOINLINE void
+mark_world(void)
+{
+	struct stop_failure failure;
+
+	__builtin_unwind_init();
+	expect(grey_init(4096));
+	pages_open();
+	expect(roots_prepare() == 0);
+	expect(stop_begin(LIMIT, (uintptr_t)__builtin_frame_address(0) -
+			  ARCH_SAVED_REGISTERS, &failure) == 0);
+	marker_begin();
+	expect(roots_scan(with_mappings, marker_scan_range) == 0);
+	marker_drain();
+	stop_end();
+	pages_close();
+	grey_fini();
+}
+
+static NOINLINE bool
+is_seen(void)
+{
+	unit_scrub();
+	mark_world();
+	return unit_is_marked((uintptr_t)unit_reveal(lost));
+}
+
+/* pointer - what a program would hold: to the block, or into it. */
+ALWAYS_INLINE uintptr_t
+pointer(void)
+{
+	return (uintptr_t)unit_reveal(lost) + 500;
+}
+
+/* put - store a word where the compiler believes that others read it. */
+static NOINLINE void
+put(uintptr_t *word, uintptr_t value)
+{
+	*word = value;
+	__asm__ volatile("" : : "r"(word) : "memory");
+}
+
+/* check_word - the only pointer in a word, and not there any more. */
+static NOINLINE void
+check_word(uintptr_t *word, bool expected)
+{
+	put(word, pointer());
+	expect(is_seen() == expected);
+	put(word, 0);
+	expect(!is_seen());
+}
+
+/* ------------------------------------------------------------------ segments */
+
+static uintptr_t in_data[2] = { 1, 1 };
+static uintptr_t in_bss[10000];
+static __thread uintptr_t in_tls;
+static __thread uintptr_t in_tls_data = 1;
+
+START_TEST(test_segments)
+{
+	with_mappings = _i == 0;
+	expect(!is_seen());
+	check_word(&in_data[1], true);
+	check_word(&in_bss[5000], true);
+	check_word(&in_bss[9999], true);
+	check_word(&in_tls, true);
+	check_word(&in_tls_data, true);
+	/* Of another library. */
+	check_word((uintptr_t *)&environ, true);
+}
+END_TEST
+
+START_TEST(test_own_stack)
+{
+	uintptr_t frame[100] = { 0 };
+
+	with_mappings = _i == 0;
+	check_word(&frame[50], true);
+	__asm__ volatile("" : : "r"(frame) : "memory");
+}
+END_TEST
+
+static NOINLINE void
+leave_below(void)
+{
+	volatile uintptr_t frame[1000];
+
+	/* Not where the caller's next call has its frame. */
+	for (size_t i = 0; i < ARRAY_LEN(frame); i++)
+		frame[i] = i < 900 ? pointer() : 0;
+}
+
+/* What returned functions left behind is not read. */
+START_TEST(test_below_stack)
+{
+	leave_below();
+	mark_world();
+	ck_assert(!unit_is_marked((uintptr_t)unit_reveal(lost)));
+}
+END_TEST
+
+/* Where a callee-saved register of the collecting thread ends up. */
+START_TEST(test_own_register)
+{
+	bool seen;
+
+	unit_scrub();
+	__asm__ volatile("movq %1, %%r12\n\tnotq %%r12\n\tcall *%2\n\t"
+			 "xorl %%r12d, %%r12d"
+			 : "=a"(seen) : "m"(lost.word), "r"(mark_world)
+			 : "r12", "rcx", "rdx", "rsi", "rdi", "r8", "r9",
+			   "r10", "r11", "memory", "cc");
+	ck_assert(unit_is_marked((uintptr_t)unit_reveal(lost)));
+	ck_assert(!is_seen());
+}
+END_TEST
+
+/* ------------------------------------------------------------------ mappings */
+
+static uintptr_t *
+map(size_t size, int flags, int fd)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	expect(p != MAP_FAILED);
+	return p;
+}
+
+static int
+file_of(size_t size)
+{
+	int fd = memfd_create("roots", 0);
+
+	expect(fd >= 0 && ftruncate(fd, (off_t)size) == 0);
+	return fd;
+}
+
+START_TEST(test_mappings)
+{
+	size_t size = 50 * 4096, last = size / 8 - 1;
+	uintptr_t *word;
+
+	with_mappings = _i == 0;
+	word = map(size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	check_word(word, with_mappings);
+	check_word(word + last, with_mappings);
+	check_word(word + 12345, with_mappings);
+	word = map(size, MAP_SHARED | MAP_ANONYMOUS, -1);
+	check_word(word + last, with_mappings);
+	word = map(size, MAP_SHARED, file_of(size));
+	check_word(word + 777, with_mappings);
+	word = map(size, MAP_PRIVATE, file_of(size));
+	check_word(word + 777, with_mappings);
+	/* Much of nothing. */
+	word = map(4 * GIB, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	check_word(word + GIB / 3, with_mappings);
+	/* Of an allocator that is not ours. */
+	word = malloc(1000);
+	check_word(word + 10, with_mappings);
+	word = calloc(1, MIB);
+	check_word(word + 10000, with_mappings);
+}
+END_TEST
+
+/* The mapping is longer than the file: reading behind its end is fatal. */
+START_TEST(test_short_files)
+{
+	uintptr_t *shared = map(64 * 4096, MAP_SHARED, file_of(3 * 4096));
+	uintptr_t *private = map(64 * 4096, MAP_PRIVATE, file_of(3 * 4096));
+
+	check_word(shared + 2 * 512, true);
+	check_word(private + 2 * 512, true);
+}
+END_TEST
+
+/* Pages that cannot be read, in the midst of others. */
+START_TEST(test_holes)
+{
+	uintptr_t *word = map(64 * 4096, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	for (unsigned i = 1; i < 64; i += 2)
+		expect(mprotect(word + i * 512, 4096, PROT_NONE) == 0);
+	check_word(word + 62 * 512 + 511, true);
+	check_word(word, true);
+}
+END_TEST
+
+/* What a program cannot write holds no pointers of its own. */
+START_TEST(test_read_only)
+{
+	uintptr_t *word = map(4096, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	word[3] = pointer();
+	expect(mprotect(word, 4096, PROT_READ) == 0);
+	ck_assert(!is_seen());
+	/* Unless it says so. */
+	ck_assert(roots_register((uintptr_t)(word + 2), 64));
+	ck_assert(is_seen());
+	ck_assert(!roots_unregister((uintptr_t)(word + 2), 63));
+	ck_assert(is_seen());
+	ck_assert(roots_unregister((uintptr_t)(word + 2), 64));
+	ck_assert(!is_seen());
+	ck_assert(!roots_unregister((uintptr_t)(word + 2), 64));
+}
+END_TEST
+
+START_TEST(test_registered_is_full)
+{
+	unsigned count = 0;
+
+	while (roots_register(0x1000 + count * 16, 16))
+		expect(++count < 100000);
+	ck_assert_uint_ge(count, 1000);
+	while (count-- > 0)
+		expect(roots_unregister(0x1000 + count * 16, 16));
+}
+END_TEST
+
+/* Memory of ours: what is excluded, and what metadata lies in. */
+START_TEST(test_excluded)
+{
+	uintptr_t *word = map(3 * 4096, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	uintptr_t *ours = meta_alloc(100), *table = meta_map(4096);
+
+	check_word(word + 512, true);
+	roots_exclude((uintptr_t)(word + 512), (uintptr_t)(word + 520));
+	check_word(word + 512, false);
+	check_word(word + 519, false);
+	check_word(word + 511, true);
+	check_word(word + 520, true);
+	check_word(ours + 1, false);
+	check_word(table + 1, false);
+}
+END_TEST
+
+static NOINLINE void
+link_to_lost(struct hidden from)
+{
+	((uintptr_t *)unit_reveal(from))[4000] = pointer();
+}
+
+/* A block is a root for nobody, but what leads to it leads on. */
+START_TEST(test_through_blocks)
+{
+	struct hidden first = unit_hidden_block(40000);
+
+	link_to_lost(first);
+	expect(!is_seen());
+	put(&in_bss[7], ~first.word);
+	expect(is_seen());
+	put(&in_bss[7], 0);
+	expect(!is_seen());
+}
+END_TEST
+
+/* ------------------------------------------------------------------- threads */
+
+/* Two threads take turns: 1, it holds the pointer; 2, it may go on; 3, done. */
+static volatile int turn;
+
+static void
+reach_turn(int wanted)
+{
+	while (turn < wanted)
+		sched_yield();
+}
+
+/* The stack that the program itself gives to a thread, or NULL. */
+static void *own_stack;
+
+static pthread_t
+begin_thread(void *(*run)(void *))
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	expect(pthread_attr_init(&attr) == 0);
+	if (own_stack != NULL)
+		expect(pthread_attr_setstack(&attr, own_stack,
+					     STACK_SIZE) == 0);
+
+	turn = 0;
+	expect(pthread_create(&thread, &attr, run, own_stack) == 0);
+	reach_turn(1);
+	return thread;
+}
+
+static void
+end_thread(pthread_t thread)
+{
+	turn = 2;
+	reach_turn(3);
+	pthread_join(thread, NULL);
+}
+
+/* check_thread - seen while it holds the pointer, and not after. */
+static void
+check_thread(void *(*run)(void *), bool expected)
+{
+	pthread_t thread = begin_thread(run);
+
+	expect(is_seen() == expected);
+	end_thread(thread);
+	if (own_stack != NULL)
+		explicit_bzero(own_stack, STACK_SIZE);
+	expect(!is_seen());
+}
+
+static void
+hold_turn(void)
+{
+	turn = 1;
+	while (turn != 2)
+		sched_yield();
+}
+
+static void *
+finish_turn(void)
+{
+	heap_thread_end(false);
+	turn = 3;
+	return NULL;
+}
+
+static void *
+hold_on_stack(void *stack)
+{
+	uintptr_t frame[20] = { 0 };
+
+	heap_thread_begin(stack == NULL);
+	put(&frame[10], pointer());
+	unit_scrub();
+	hold_turn();
+	put(&frame[10], 0);
+	unit_scrub();
+	return finish_turn();
+}
+
+static void *
+hold_in_system_call(void *stack)
+{
+	uintptr_t frame[20] = { 0 };
+	int fds[2];
+	char byte;
+
+	(void)stack;
+	heap_thread_begin(true);
+	expect(pipe(fds) == 0);
+	put(&frame[10], pointer());
+	unit_scrub();
+	turn = 1;
+	while (turn != 2) {
+		/* Most of the time it is in the kernel. */
+		expect(write(fds[1], "", 1) == 1);
+		expect(read(fds[0], &byte, 1) == 1);
+		usleep(1000);
+	}
+	put(&frame[10], 0);
+	unit_scrub();
+	return finish_turn();
+}
+
+static void *
+hold_in_tls(void *stack)
+{
+	heap_thread_begin(stack == NULL);
+	in_tls = pointer();
+	unit_scrub();
+	hold_turn();
+	in_tls = 0;
+	return finish_turn();
+}
+
+static pthread_key_t key;
+
+static void *
+hold_in_key(void *stack)
+{
+	(void)stack;
+	heap_thread_begin(true);
+	pthread_setspecific(key, (void *)pointer());
+	unit_scrub();
+	hold_turn();
+	pthread_setspecific(key, NULL);
+	return finish_turn();
+}
+
+START_TEST(test_threads)
+{
+	with_mappings = _i == 0;
+	expect(pthread_key_create(&key, NULL) == 0);
+	check_thread(hold_on_stack, true);
+	check_thread(hold_in_system_call, true);
+	check_thread(hold_in_tls, true);
+	check_thread(hold_in_key, true);
+}
+END_TEST
+
+/*
+ * Each register by itself: the pointer is in it, the word it came from is
+ * hidden, and the code is nothing but a loop.
+ */
+#define HOLD_IN(name, reg, more, clear)					\
+static NOINLINE void							\
+spin_##name(void)							\
+{									\
+	__asm__ volatile(						\
+		"movq %1, %%" #reg "\n\tnotq %%" #reg "\n\t" more	\
+		"movl $1, %0\n"						\
+		"1:\n\tpause\n\tcmpl $2, %0\n\tjne 1b\n\t"		\
+		"xorl %%eax, %%eax\n\tmovq %%rax, %%" #reg "\n\t" clear	\
+		: "+m"(turn) : "m"(lost.word)				\
+		: #reg, "rax", "xmm7", "memory", "cc");			\
+}
+
+#define TO_VECTOR	"movq %%rbx, %%xmm7\n\txorl %%ebx, %%ebx\n\t"
+#define TO_HIGH_HALF	"movq %%rbx, %%xmm7\n\tpslldq $8, %%xmm7\n\t"	\
+			"xorl %%ebx, %%ebx\n\t"
+#define TO_RED_ZONE	"movq %%rbx, -120(%%rsp)\n\txorl %%ebx, %%ebx\n\t"
+#define CLEAR_VECTOR	"pxor %%xmm7, %%xmm7\n\t"
+#define CLEAR_RED_ZONE	"movq %%rax, -120(%%rsp)\n\t"
+
+HOLD_IN(rax, rax, "", "")
+HOLD_IN(rbx, rbx, "", "")
+HOLD_IN(rcx, rcx, "", "")
+HOLD_IN(rdi, rdi, "", "")
+HOLD_IN(r8, r8, "", "")
+HOLD_IN(r11, r11, "", "")
+HOLD_IN(r15, r15, "", "")
+HOLD_IN(vector, rbx, TO_VECTOR, CLEAR_VECTOR)
+HOLD_IN(high_half, rbx, TO_HIGH_HALF, CLEAR_VECTOR)
+HOLD_IN(red_zone, rbx, TO_RED_ZONE, CLEAR_RED_ZONE)
+
+static void (*const spins[])(void) = {
+	spin_rax, spin_rbx, spin_rcx, spin_rdi, spin_r8, spin_r11, spin_r15,
+	spin_vector, spin_high_half, spin_red_zone,
+};
+
+static void (*spin)(void);
+
+static void *
+hold_in_register(void *stack)
+{
+	heap_thread_begin(stack == NULL);
+	spin();
+	return finish_turn();
+}
+
+START_TEST(test_registers)
+{
+	with_mappings = _i % 2 == 0;
+	spin = spins[_i / 2];
+	check_thread(hold_in_register, true);
+}
+END_TEST
+
+/* --------------------------------------------------------------- other stacks */
+
+static char alternate[64 * KIB];
+static volatile bool is_in_handler;
+
+static void
+on_alternate(int sig)
+{
+	(void)sig;
+	is_in_handler = true;
+	hold_turn();
+}
+
+/* The handler runs on another stack: the interrupted one holds the pointer. */
+static void *
+hold_under_handler(void *stack)
+{
+	stack_t other = { .ss_sp = alternate, .ss_size = sizeof(alternate) };
+	struct sigaction action = { .sa_flags = SA_ONSTACK };
+	uintptr_t frame[20] = { 0 };
+
+	(void)stack;
+	heap_thread_begin(true);
+	action.sa_handler = on_alternate;
+	expect(sigaltstack(&other, NULL) == 0);
+	expect(sigaction(SIGUSR2, &action, NULL) == 0);
+	put(&frame[10], pointer());
+	unit_scrub();
+	raise(SIGUSR2);
+	expect(is_in_handler);
+	put(&frame[10], 0);
+	unit_scrub();
+	memset(alternate, 0, sizeof(alternate));
+	return finish_turn();
+}
+
+START_TEST(test_alternate_stack)
+{
+	check_thread(hold_under_handler, true);
+}
+END_TEST
+
+/*
+ * The program's own stack for a thread: of nothing that is known below the
+ * stack pointer, all of it is read (O1).
+ */
+static void *
+hold_below_stack(void *stack)
+{
+	(void)stack;
+	heap_thread_begin(false);
+	leave_below();
+	/* Without a call that would overwrite it. */
+	turn = 1;
+	while (turn != 2)
+		arch_pause();
+	unit_scrub();
+	return finish_turn();
+}
+
+START_TEST(test_own_stacks)
+{
+	own_stack = map(STACK_SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	check_thread(hold_on_stack, true);
+	check_thread(hold_in_tls, true);
+	spin = spin_rbx;
+	check_thread(hold_in_register, true);
+	check_thread(hold_below_stack, true);
+}
+END_TEST
+
+static ucontext_t main_context, coroutine;
+
+static void
+run_coroutine(void)
+{
+	uintptr_t frame[20] = { 0 };
+
+	put(&frame[10], pointer());
+	unit_scrub();
+	swapcontext(&coroutine, &main_context);
+	put(&frame[10], 0);
+	unit_scrub();
+	swapcontext(&coroutine, &main_context);
+}
+
+static void
+check_coroutine(void *stack, size_t size)
+{
+	expect(getcontext(&coroutine) == 0);
+	coroutine.uc_stack.ss_sp = stack;
+	coroutine.uc_stack.ss_size = size;
+	makecontext(&coroutine, run_coroutine, 0);
+	swapcontext(&main_context, &coroutine);
+	expect(is_seen());
+	swapcontext(&main_context, &coroutine);
+	explicit_bzero(stack, size);
+	expect(!is_seen());
+}
+
+/* The pointer is on a dormant stack, which is a mapping, or a block. */
+START_TEST(test_coroutines)
+{
+	size_t size = STACK_SIZE;
+	void *block = heap_alloc(size, true);
+
+	check_coroutine(map(size, MAP_PRIVATE | MAP_ANONYMOUS, -1), size);
+	heap_note(block, size, SITE_UNKNOWN);
+	check_coroutine(block, size);
+	__asm__ volatile("" : : "r"(block) : "memory");
+}
+END_TEST
+
+/* ------------------------------------------------------------- ended threads */
+
+static void *
+leave_on_stack(void *stack)
+{
+	(void)stack;
+	heap_thread_begin(true);
+	leave_below();
+	turn = 1;
+	reach_turn(2);
+	heap_thread_end(false);
+	turn = 3;
+	return NULL;
+}
+
+/* libc keeps its stack for others: what is on it is dead (O2). */
+START_TEST(test_dead_stack)
+{
+	pthread_t thread = begin_thread(leave_on_stack);
+
+	turn = 2;
+	pthread_join(thread, NULL);
+	ck_assert(!is_seen());
+}
+END_TEST
+
+static void *
+return_pointer(void *stack)
+{
+	(void)stack;
+	heap_thread_begin(true);
+	unit_scrub();
+	heap_thread_end(true);
+	turn = 1;
+	return (void *)pointer();
+}
+
+static NOINLINE void
+join(pthread_t thread)
+{
+	void *result;
+
+	pthread_join(thread, &result);
+	mutator_joined((uintptr_t)thread);
+}
+
+/* A result that nobody has asked for yet. */
+START_TEST(test_result)
+{
+	pthread_t thread;
+	size_t count;
+
+	thread = begin_thread(return_pointer);
+	/* Until it is alone, the thread may still be on its way out. */
+	do {
+		struct stop_failure failure;
+
+		expect(stop_begin(LIMIT, arch_stack_pointer(), &failure) == 0);
+		stop_threads(&count);
+		stop_end();
+	} while (count > 1);
+	ck_assert(is_seen());
+	join(thread);
+	ck_assert(!is_seen());
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("roots");
+	const struct {
+		const char *name;
+		const TTest *test;
+		int ways;		/* all mappings, or segments only */
+	} cases[] = {
+		{ "segments", test_segments, 2 },
+		{ "own_stack", test_own_stack, 2 },
+		{ "below_stack", test_below_stack, 1 },
+		{ "own_register", test_own_register, 1 },
+		{ "mappings", test_mappings, 2 },
+		{ "short_files", test_short_files, 1 },
+		{ "holes", test_holes, 1 },
+		{ "read_only", test_read_only, 1 },
+		{ "registered_is_full", test_registered_is_full, 1 },
+		{ "excluded", test_excluded, 1 },
+		{ "through_blocks", test_through_blocks, 1 },
+		{ "threads", test_threads, 2 },
+		{ "registers", test_registers, 2 * ARRAY_LEN(spins) },
+		{ "alternate_stack", test_alternate_stack, 1 },
+		{ "own_stacks", test_own_stacks, 1 },
+		{ "coroutines", test_coroutines, 1 },
+		{ "dead_stack", test_dead_stack, 1 },
+		{ "result", test_result, 1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		TCase *tcase = unit_case(suite, cases[i].name, NULL);
+
+		tcase_add_checked_fixture(tcase, setup, NULL);
+		tcase_add_loop_test(tcase, cases[i].test, 0, cases[i].ways);
+	}
+	return unit_run(suite);
+}
