@@ -59,9 +59,9 @@ malloc_slow(size_t size, const void *caller)
 PUBLIC void *
 malloc(size_t size)
 {
-	void *block = heap_alloc_fast(size);
+	void *block;
 
-	if (likely(block != NULL))
+	if (likely(heap_alloc_fast(size, &block)))
 		return block;
 	return malloc_slow(size, __builtin_return_address(0));
 }

@@ -26,9 +26,9 @@ ALWAYS_INLINE void *
 new_block(size_t size, size_t alignment)
 {
 	const void *caller = __builtin_return_address(0);
-	void *block = alignment == 0 ? heap_alloc_fast(size) : NULL;
+	void *block;
 
-	if (likely(block != NULL))
+	if (alignment == 0 && likely(heap_alloc_fast(size, &block)))
 		return block;
 	if (likely(bilge_mode == BILGE_ACTIVE))
 		return alignment == 0

@@ -44,6 +44,9 @@
 #define WORD_TRIES	3
 #define SPAN_TRIES	3
 
+/* Memory of empty spans that a cache keeps: 2 MiB. */
+#define SPARE_UNITS_MAX	(2 * MIB >> UNIT_SHIFT)
+
 /* How many orphans one thread looks at before it takes fresh memory. */
 #define ADOPT_TRIES	8
 
@@ -107,6 +110,16 @@ is_untouched(const struct span *span)
 	return load_acquire(&span->remote) == 0;
 }
 
+/* use_spare - a span is no spare any more, if it was one. */
+static void
+use_spare(struct cache *cache, struct span *span)
+{
+	if (!span->is_spare)
+		return;
+	span->is_spare = false;
+	cache->spare_units -= span->run_units;
+}
+
 static void
 destroy_span(struct cache *cache, struct span *span)
 {
@@ -120,26 +133,27 @@ destroy_span(struct cache *cache, struct span *span)
 	}
 	if (span->is_linked)
 		unlink_span(cache, span);
-	if (cache->spare[span->class] == span)
-		cache->spare[span->class] = NULL;
+	use_spare(cache, span);
 	span_destroy(span);
 }
 
 /*
- * An empty span is kept if it is the first of its class and small: the next
- * allocation would only cut it anew.
+ * Some empty spans are kept: a program that frees everything allocates it
+ * again soon, and would only have them cut anew.
  */
 static void
 settle_empty_span(struct cache *cache, struct span *span)
 {
-	struct span **spare = &cache->spare[span->class];
 	uint64_t mask;
 
-	if (*spare == NULL && span->run_units == 1) {
-		*spare = span;
+	if (span->is_spare)
+		return;
+	if (cache->spare_units + span->run_units <= SPARE_UNITS_MAX) {
+		span->is_spare = true;
+		cache->spare_units += span->run_units;
 		return;
 	}
-	if (*spare == span || !is_untouched(span))		/* C5 */
+	if (!is_untouched(span))				/* C5 */
 		return;
 	/* The arena's lock must be free when a handler of ours wants it. */
 	mutator_mask_signals(&mask);
@@ -351,8 +365,7 @@ claim_word(struct cache *cache, struct span *span, bool is_modest)
 	if (w == span->words)
 		return false;
 	span->cursor = (uint16_t)(w + 1);
-	if (cache->spare[span->class] == span)
-		cache->spare[span->class] = NULL;
+	use_spare(cache, span);
 	is_fresh = w >= span->virgin_word && span->is_zero;
 	span->virgin_word = (uint16_t)MAX(span->virgin_word, w + 1);
 	move_claim(claim);
@@ -395,8 +408,7 @@ adopt_span(struct cache *cache, unsigned class)
 		span = o->spans[class];
 		if (span == NULL)
 			continue;
-		if (o->spare[class] == span)
-			o->spare[class] = NULL;
+		use_spare(o, span);
 		unlink_span(o, span);
 		span_set_owner(span, cache);
 		link_span(cache, span);
@@ -503,18 +515,31 @@ unclaim(struct cache *cache, struct claim *claim)
 	cache_put_slow(cache, span, claim->word, bits);
 }
 
+static void
+destroy_spares(struct cache *cache, unsigned class)
+{
+	struct span *span = cache->spans[class], *next;
+	size_t count = 0;
+
+	if (span == NULL)
+		return;
+	for (struct span *s = span->next; s != span; s = s->next)
+		count++;
+	for (count++; count > 0; count--, span = next) {
+		next = span->next;
+		if (span->is_spare && is_untouched(span))	/* C5 */
+			destroy_span(cache, span);
+	}
+}
+
 void
 cache_flush(struct cache *cache)
 {
 	for (unsigned class = 0; class < CLASS_COUNT; class++)
 		unclaim(cache, &cache->claims[class]);
 	drain_returned(cache);
-	for (unsigned class = 0; class < CLASS_COUNT; class++) {
-		struct span *spare = cache->spare[class];
-
-		if (spare != NULL && is_untouched(spare))		/* C5 */
-			destroy_span(cache, spare);
-	}
+	for (unsigned class = 0; class < CLASS_COUNT; class++)
+		destroy_spares(cache, class);
 }
 
 static void
@@ -654,6 +679,7 @@ rebuild_span(struct span *span, void *argument)
 			span_set_free(span, w, bits);
 	}
 	span->is_linked = false;
+	span->is_spare = false;
 	/* Unknown what the owner was about to claim: nothing is virgin. */
 	span->virgin_word = span->words;
 	if (span->avail != 0)
@@ -668,7 +694,7 @@ reset_cache(struct cache *cache, void *argument)
 	if (is_own(cache))
 		return;
 	memset(cache->spans, 0, sizeof(cache->spans));
-	memset(cache->spare, 0, sizeof(cache->spare));
+	cache->spare_units = 0;
 	cache->nested = NULL;
 	cache->is_busy = false;
 }

@@ -37,7 +37,7 @@ struct cache {
 	/* Owner thread. */
 	struct claim claims[CLASS_COUNT] CACHE_ALIGNED;
 	struct span *spans[CLASS_COUNT];	/* rings: with free bits */
-	struct span *spare[CLASS_COUNT];	/* an empty one of these */
+	size_t spare_units;			/* of empty spans kept */
 	struct cache *nested;		/* for handlers; made on demand */
 	bool is_busy;				/* a nested one: is in use */
 

@@ -40,22 +40,21 @@ extern size_t heap_fast_end;
 
 /*
  * heap_alloc_fast - a block from the caller's claimed word.
- * Returns: NULL when it takes more than that: heap_alloc() then.
+ * Returns: false when it takes more than that: heap_alloc() then.
  */
-ALWAYS_INLINE void *
-heap_alloc_fast(size_t size)
+ALWAYS_INLINE bool
+heap_alloc_fast(size_t size, void **ret_block)
 {
 	struct cache *cache = cache_self;
-	void *block = NULL;
 	bool fresh, done;
 
 	if (unlikely(size >= heap_fast_end))
-		return NULL;
+		return false;
 	cache_enter(cache);
 	done = cache_take(cache_claim(cache, sizeclass_lookup(size)),
-			  &block, &fresh);
+			  ret_block, &fresh);
 	cache_leave(cache);
-	return likely(done) ? block : NULL;
+	return done;
 }
 
 /*

@@ -59,6 +59,7 @@ struct span {
 	uint64_t full;
 	struct span *next, *prev;	/* spans of this class with free bits */
 	bool is_linked;			/* is it in that list? */
+	bool is_spare;			/* empty, and kept all the same */
 	bool is_zero;			/* virgin slots read as zero */
 	uint16_t cursor;		/* the word to look at next */
 	uint16_t virgin_word;		/* from here no slot was ever used */

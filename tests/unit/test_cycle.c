@@ -184,7 +184,7 @@ START_TEST(test_in_use)
 				      : hand_over, (void *)i) == 0);
 	while (load_relaxed(&ready) < ARRAY_LEN(threads))
 		sched_yield();
-	end = sys_monotonic_ns() + 3 * NSEC_PER_SEC;
+	end = sys_monotonic_ns() + 2 * NSEC_PER_SEC;
 	for (; sys_monotonic_ns() < end; cycles++) {
 		expect(check() == 0);
 		expect(sum_of_site(LIVE_SITE).blocks == 0);

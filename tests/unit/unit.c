@@ -193,6 +193,7 @@ check_ring(const struct cache *cache, unsigned class, struct findings *found)
 		expect(load_relaxed(&s->owner) == cache);
 		expect(s->class == class && s->is_linked);
 		expect(s->next->prev == s && s->prev->next == s);
+		expect(!s->is_spare || span_is_empty(s));
 		found->linked--;
 		s = s->next;
 	} while (s != first);
@@ -204,14 +205,8 @@ check_cache(struct cache *cache, void *argument)
 	struct findings *found = argument;
 
 	expect(!cache->is_busy);
-	for (unsigned class = 0; class < CLASS_COUNT; class++) {
-		const struct span *spare = cache->spare[class];
-
+	for (unsigned class = 0; class < CLASS_COUNT; class++)
 		check_ring(cache, class, found);
-		if (spare != NULL)
-			expect(arena_span_of(spare->run) == spare &&
-			       span_is_empty(spare));
-	}
 	for (struct span *s = load_relaxed(&cache->returned); s != NULL;
 	     s = s->next_listed) {
 		expect(arena_span_of(s->run) == s);			/* C5 */
