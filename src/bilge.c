@@ -140,11 +140,15 @@ static COLD void
 try_unwinder(uintptr_t caller)
 {
 	static atomic_flag is_trying = ATOMIC_FLAG_INIT;
+	bool is_loader;
 
 	if (bilge.host.code_start == 0 || environ == NULL ||
-	    mutator_self == NULL || mutator_self->park.hold != 0 ||
-	    modules_is_loader(caller) ||
-	    atomic_flag_test_and_set(&is_trying))
+	    mutator_self == NULL || mutator_self->park.hold != 0)
+		return;
+	mutator_hold();
+	is_loader = modules_is_loader(caller);
+	mutator_release();
+	if (is_loader || atomic_flag_test_and_set(&is_trying))
 		return;
 	store_relaxed(&bilge.unwinder_was_tried, true);
 	if (unwind_init(bilge.host.code_start, bilge.host.code_end))

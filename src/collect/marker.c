@@ -36,14 +36,7 @@ static void
 blacken_claims(struct cache *cache, void *argument)
 {
 	(void)argument;
-	for (unsigned class = 0; class < CLASS_COUNT; class++) {
-		const struct claim *claim = &cache->claims[class];
-
-		if (claim->span != NULL)			/* H3 */
-			atomic_fetch_or_explicit(
-				&claim->span->mark[claim->word], claim->bits,
-				memory_order_relaxed);
-	}
+	cache_blacken(cache);
 }
 
 void

@@ -52,7 +52,7 @@
 
 struct cache cache_nobody;
 
-/* Of frees into a fresh claimed word: full, so that they take the slow path. */
+/* A claim's sink of which frees take the slow path: it is full. */
 static uint64_t full_word = ~UINT64_C(0);
 
 __thread struct cache *cache_self
@@ -374,7 +374,8 @@ claim_word(struct cache *cache, struct span *span, bool is_modest)
 	claim->slot_size = span->slot_size;
 	claim->base = span_slot_addr(span, w * WORD_BITS);
 	claim->place = &span->free[w];
-	claim->sink = is_fresh ? &full_word : &claim->bits;
+	claim->sink = is_fresh || load_relaxed(&cache_blackens)
+		      ? &full_word : &claim->bits;
 	claim->is_fresh = is_fresh;
 	/*
 	 * The order matters to fork: a child that finds this half done loses
@@ -465,6 +466,21 @@ cache_refill(struct cache *cache, unsigned class, bool with_sites)
 			cache->spans[class] = cache->spans[class]->prev;
 	} while (more);
 	return claim_listed(cache, class, true);
+}
+
+void
+cache_blacken(struct cache *cache)
+{
+	for (unsigned class = 0; class < CLASS_COUNT; class++) {
+		struct claim *claim = &cache->claims[class];
+
+		if (claim->span == NULL)
+			continue;
+		atomic_fetch_or_explicit(&claim->span->mark[claim->word],
+					 claim->bits, memory_order_relaxed);
+		/* What is freed now is given out again only by a claim. */
+		claim->sink = &full_word;
+	}
 }
 
 uint64_t

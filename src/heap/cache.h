@@ -203,6 +203,12 @@ void cache_flush(struct cache *cache);
  */
 void cache_for_each(void (*visit)(struct cache *, void *), void *argument);
 
+/*
+ * cache_blacken - mark a cache's claimed slots (H3).
+ * Context: stopped, cache_blackens is set.
+ */
+void cache_blacken(struct cache *cache);
+
 /* cache_claimed - bits of a span's word that its owner has claimed. */
 uint64_t cache_claimed(const struct span *span, uint32_t word);
 

@@ -141,6 +141,7 @@ static COLD void *
 alloc_large(size_t size, size_t alignment, bool zero)
 {
 	bool fresh = false;
+	void *block = NULL;
 	struct span *span;
 	uint64_t mask;
 
@@ -150,11 +151,12 @@ alloc_large(size_t size, size_t alignment, bool zero)
 				 shape.with_sites, &fresh);
 	if (span != NULL && unlikely(load_relaxed(&cache_blackens)))
 		store_relaxed(&span->mark[0], 1);		/* H3 */
+	if (span != NULL)
+		block = (void *)span->base;
 	mutator_unmask_signals(mask);
 	mutator_release();
-	if (span == NULL)
-		return NULL;
-	return finish((void *)span->base, size, zero, fresh);
+	arch_pin(block);					/* H1 */
+	return block == NULL ? NULL : finish(block, size, zero, fresh);
 }
 
 static NOINLINE void *

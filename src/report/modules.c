@@ -30,6 +30,7 @@
 static struct {
 	/* Fixed by modules_init(). */
 	int (*find_object)(void *, struct dl_find_object *);
+	uintptr_t loader;		/* an address in the dynamic loader */
 	struct module *list;
 
 	/* Guarded by lock. */
@@ -49,6 +50,8 @@ modules_init(void)
 	/* glibc 2.35; by name, so that the library needs libc only. */
 	*(void **)&modules.find_object = dlsym(RTLD_DEFAULT,
 					       "_dl_find_object");
+	/* One of the few functions that are the loader's and not libc's. */
+	modules.loader = (uintptr_t)dlsym(RTLD_DEFAULT, "__tls_get_addr");
 	return modules.find_object != NULL ? 0 : -ENOSYS;
 }
 
@@ -178,8 +181,7 @@ modules_find(uintptr_t addr)
 bool
 modules_is_loader(uintptr_t addr)
 {
-	/* The function that finds objects is the loader's. */
-	uint32_t loader = modules_find((uintptr_t)modules.find_object);
+	uint32_t loader = modules_find(modules.loader);
 
 	return loader != MODULE_NONE && covers(modules_get(loader), addr);
 }

@@ -117,7 +117,7 @@ check(void)
 {
 	__builtin_unwind_init();
 	return cycle_check((uintptr_t)__builtin_frame_address(0) -
-			   ARCH_SAVED_REGISTERS);
+			   ARCH_SAVED_REGISTERS, false);
 }
 
 /* live_on - all that a child may do. */

@@ -50,7 +50,7 @@ mark_world(void)
 	pages_open();
 	expect(roots_prepare() == 0);
 	expect(stop_begin(LIMIT, (uintptr_t)__builtin_frame_address(0) -
-			  ARCH_SAVED_REGISTERS, &failure) == 0);
+			  ARCH_SAVED_REGISTERS, false, &failure) == 0);
 	marker_begin();
 	expect(roots_scan(with_mappings, marker_scan_range) == 0);
 	marker_drain();
@@ -667,7 +667,7 @@ START_TEST(test_result)
 	do {
 		struct stop_failure failure;
 
-		expect(stop_begin(LIMIT, arch_stack_pointer(), &failure) == 0);
+		expect(stop_begin(LIMIT, arch_stack_pointer(), false, &failure) == 0);
 		stop_threads(&count);
 		stop_end();
 	} while (count > 1);

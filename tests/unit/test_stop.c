@@ -76,7 +76,7 @@ begin_stop(void)
 {
 	struct stop_failure failure;
 
-	expect(stop_begin(LIMIT, arch_stack_pointer(), &failure) == 0);
+	expect(stop_begin(LIMIT, arch_stack_pointer(), false, &failure) == 0);
 }
 
 static uint64_t
@@ -344,7 +344,8 @@ START_TEST(test_blocked_signal)
 	for (unsigned n = 0; n < 2; n++) {
 		begin = sys_monotonic_ns();
 		ck_assert_int_eq(stop_begin(500 * NSEC_PER_MSEC,
-					    arch_stack_pointer(), &failure),
+					    arch_stack_pointer(), false,
+					    &failure),
 				 -ETIMEDOUT);
 		ck_assert_uint_ge(sys_monotonic_ns() - begin,
 				  500 * NSEC_PER_MSEC);
@@ -379,7 +380,7 @@ START_TEST(test_stuck_in_hold)
 
 	begin_threads(&thread, 1, hold_long);
 	ck_assert_int_eq(stop_begin(50 * NSEC_PER_MSEC, arch_stack_pointer(),
-				    &failure), -ETIMEDOUT);
+				    false, &failure), -ETIMEDOUT);
 	ck_assert(!failure.is_blocked);
 	ck_assert_int_ne(failure.tid, 0);
 	/* It leaves after the stop was given up: it must not stand then. */
