@@ -173,8 +173,8 @@ is_sampled(struct mutator *m, size_t size)
 static NOINLINE uint32_t
 current_site(size_t size)
 {
-	uintptr_t frames[DEPOT_DEPTH_MAX];
 	struct mutator *m = mutator_self;
+	const uintptr_t *frames;
 	uint32_t count, site;
 	uint64_t mask;
 
@@ -187,8 +187,12 @@ current_site(size_t size)
 	if (!load_relaxed(&bilge.has_unwinder) || !is_sampled(m, size))
 		return SITE_UNKNOWN;
 	mutator_hold();
-	count = unwind_capture(frames, (uint32_t)options->depth);
-	site = count == 0 ? SITE_UNKNOWN : depot_find(frames, count);
+	count = unwind_begin((uint32_t)options->depth, &frames);
+	if (count == 0) {
+		mutator_release();
+		return SITE_UNKNOWN;
+	}
+	site = depot_find(frames, count);
 	if (site == 0) {
 		mutator_mask_signals(&mask);
 		site = depot_intern(frames, count);
@@ -197,6 +201,7 @@ current_site(size_t size)
 			modules_find(frames[i] - 1);
 		mutator_unmask_signals(mask);
 	}
+	unwind_end();
 	mutator_release();
 	return site;
 }
@@ -216,6 +221,7 @@ bilge_alloc_tracked(size_t size, size_t alignment, bool zero,
 	if (unlikely(!load_relaxed(&bilge.unwinder_was_tried)))
 		try_unwinder((uintptr_t)caller);
 	heap_note(block, size, current_site(size));
+	mutator_scrub_stack();
 	return block;
 }
 
@@ -225,12 +231,12 @@ die_of_misuse(const char *function, const void *address,
 {
 	const char *what = verdict == HEAP_DOUBLE_FREE ? "double free"
 						       : "invalid pointer";
-	uintptr_t frames[DEPOT_DEPTH_MAX];
+	const uintptr_t *frames = NULL;
 	uint32_t count = 0;
 
 	atomic_fetch_add_explicit(&stats.misuses, 1, memory_order_relaxed);
 	if (load_relaxed(&bilge.has_unwinder))
-		count = unwind_capture(frames, 32);
+		count = unwind_begin(32, &frames);
 	record_misuse(function, address, what, frames, count);
 	panic("%s(): %s %p", function, what, (void *)(uintptr_t)address);
 }
@@ -264,8 +270,11 @@ bilge_free(void *block, const char *function)
 {
 	enum heap_verdict verdict = heap_free(block);
 
-	if (likely(verdict == HEAP_DONE))
+	if (likely(verdict == HEAP_DONE)) {
+		if (bilge_is_tracking)
+			mutator_scrub_stack();
 		return true;
+	}
 	if (verdict == HEAP_FOREIGN &&
 	    !is_certainly_invalid((uintptr_t)block))
 		return false;

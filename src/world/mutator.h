@@ -9,6 +9,9 @@
 
 struct cache;
 
+/* BILGE_DEPTH's largest value and what our own frames take. */
+#define MUTATOR_FRAMES_MAX	(128 + 8)
+
 enum mutator_state {
 	MUTATOR_ALIVE,
 	/* Ended but not joined: its result is still in its descriptor. */
@@ -27,6 +30,11 @@ struct mutator {
 	uint32_t ignore_depth;		/* nesting of __lsan_disable() */
 	uint32_t is_unwinding;
 	void *unwinder_data;		/* libunwind's for this thread */
+	/*
+	 * A call stack while it is looked up.  Not on the thread's own stack:
+	 * there, what was below would stay in it and look like pointers.
+	 */
+	uintptr_t frames[MUTATOR_FRAMES_MAX];
 	int64_t sample_left;		/* bytes until the next kept stack */
 
 	/* Guarded by RANK_MUTATORS. */
@@ -69,10 +77,18 @@ mutator_release(void)
 }
 
 /*
+ * mutator_scrub_stack - clear what the calls that just returned have left on
+ * the stack below.  Addresses among it would stay in the holes of later frames
+ * and look like pointers to the blocks that are there by then.
+ */
+void mutator_scrub_stack(void);
+
+/*
  * mutator_mask_signals - keep the program's handlers out of a section that
  * takes locks: a handler that allocates must not wait for the code it
  * interrupted.  The stop signal still comes through: inside mutator_hold() it
- * is noted, and a thread that waits for the registry can be stopped.
+ * is noted, and a thread that waits for the registry can be stopped.  The end
+ * of a section also scrubs the stack.
  */
 void mutator_set_stop_signal(int sig);
 void mutator_mask_signals(uint64_t *ret_old);

@@ -43,7 +43,7 @@
 #include <sys/syscall.h>
 
 /* Frames of ours above the program's: malloc, bilge_alloc and their kin. */
-#define OWN_FRAMES_MAX	8
+#define OWN_FRAMES_MAX	(MUTATOR_FRAMES_MAX - DEPOT_DEPTH_MAX)
 
 static struct {
 	/* Fixed by unwind_init(). */
@@ -300,11 +300,10 @@ unwind_init(uintptr_t own_start, uintptr_t own_end)
 }
 
 uint32_t
-unwind_capture(uintptr_t *frames, uint32_t frames_max)
+unwind_begin(uint32_t frames_max, const uintptr_t **ret_frames)
 {
-	void *raw[DEPOT_DEPTH_MAX + OWN_FRAMES_MAX];
 	struct mutator *m = mutator_self;
-	uint32_t own = 0, count;
+	uint32_t own = 0;
 	int saved_errno, n;
 
 	if (library.backtrace == NULL || m == NULL || m->is_unwinding)
@@ -313,19 +312,25 @@ unwind_capture(uintptr_t *frames, uint32_t frames_max)
 	atomic_signal_fence(memory_order_seq_cst);
 	/* libunwind is written against libc: it sets errno. */
 	saved_errno = errno;
-	n = library.backtrace(raw, (int)(frames_max + OWN_FRAMES_MAX));
+	n = library.backtrace((void **)m->frames,
+			      (int)(frames_max + OWN_FRAMES_MAX));
 	errno = saved_errno;
-	atomic_signal_fence(memory_order_seq_cst);
-	m->is_unwinding = 0;
-	if (n <= 0)
-		return 0;
-	while (own < (uint32_t)n &&
-	       (uintptr_t)raw[own] - library.own_start <
-	       library.own_end - library.own_start)
+	while ((int)own < n && m->frames[own] - library.own_start <
+			       library.own_end - library.own_start)
 		own++;
-	count = MIN((uint32_t)n - own, frames_max);
-	memcpy(frames, raw + own, count * sizeof(*frames));
-	return count;
+	if ((int)own >= n) {
+		unwind_end();
+		return 0;
+	}
+	*ret_frames = m->frames + own;
+	return MIN((uint32_t)n - own, frames_max);
+}
+
+void
+unwind_end(void)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	mutator_self->is_unwinding = 0;
 }
 
 void

@@ -16,11 +16,15 @@
 bool unwind_init(uintptr_t own_start, uintptr_t own_end);
 
 /*
- * unwind_capture - the return addresses of the calling thread, innermost
- * first, beginning with the one that leads out of our own code.
- * Returns: how many; 0 when unwinding is not possible here.
+ * unwind_begin - the return addresses of the calling thread, innermost first,
+ * beginning with the one that leads out of our own code.
+ * Returns: how many; 0 when unwinding is not possible here.  *ret_frames is
+ *          the thread's own buffer, good until unwind_end().
  */
-uint32_t unwind_capture(uintptr_t *frames, uint32_t frames_max);
+uint32_t unwind_begin(uint32_t frames_max, const uintptr_t **ret_frames);
+
+/* unwind_end - after each unwind_begin() that returned more than 0. */
+void unwind_end(void);
 
 /* unwind_thread_end - drop what libunwind keeps for the calling thread. */
 void unwind_thread_end(void);

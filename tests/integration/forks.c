@@ -31,6 +31,9 @@ churn(void *arg)
 	for (;;) {
 		i = rand_r(&random) % 64;
 		free(slots[i]);
+		/* Or it would keep what another thread gets there and loses. */
+		slots[i] = NULL;
+		use(slots);
 		slots[i] = malloc(rand_r(&random) % 40 == 0 ?
 		    rand_r(&random) % 200000 : rand_r(&random) % 1000);
 		use(slots[i]);

@@ -255,15 +255,17 @@ operate(uint64_t *state, unsigned operations)
 		drop(mine[i]);
 }
 
-/* live_as_child - with the parent's blocks, and none of its threads. */
-static _Noreturn void
+/*
+ * live_as_child - with the parent's blocks, and none of its threads.  What
+ * they had in their registers is lost to it, so it ends where nobody asks.
+ */
+static void
 live_as_child(uint64_t state)
 {
 	operate(&state, 2000);
-	look_for_leaks();
 	for (size_t i = 0; i < BOARD; i++)
 		drop(atomic_exchange(&board[i], NULL));
-	_exit(0);
+	kill(getpid(), SIGKILL);
 }
 
 static void
@@ -278,8 +280,7 @@ have_child(uint64_t *state)
 	CHECK(child > 0);
 	while (waitpid(child, &status, 0) != child)
 		CHECK(errno == EINTR);
-	if (status != 0)
-		fail(__LINE__, "the child was well");
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	atomic_fetch_add(&children_made, 1);
 }
 

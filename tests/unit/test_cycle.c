@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #define THREADS	3
@@ -205,6 +206,40 @@ START_TEST(test_in_use)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ handlers */
+
+static _Atomic unsigned handled;
+
+/* A handler of the collecting thread would change what is being marked. */
+static void
+on_alarm(int sig)
+{
+	(void)sig;
+	expect(!load_relaxed(&cache_blackens));
+	handled++;
+	expect(heap_free(heap_alloc(100, false)) == HEAP_DONE);
+}
+
+START_TEST(test_handlers)
+{
+	struct sigaction action = { .sa_flags = SA_RESTART };
+	struct itimerspec every = { { 0, 100003 }, { 0, 100003 } };
+	timer_t timer;
+
+	action.sa_handler = on_alarm;
+	expect(sigaction(SIGALRM, &action, NULL) == 0);
+	lose(10000, 100);
+	expect(timer_create(CLOCK_MONOTONIC, NULL, &timer) == 0);
+	expect(timer_settime(timer, 0, &every, NULL) == 0);
+	for (unsigned n = 0; n < 300; n++) {
+		expect(check() == 0);
+		cycle_end();
+	}
+	timer_delete(timer);
+	ck_assert_uint_gt(handled, 10);
+}
+END_TEST
+
 /* -------------------------------------------------------- never guess (M3) */
 
 static void *
@@ -329,6 +364,7 @@ main(void)
 	Suite *suite = suite_create("cycle");
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "lost", test_lost }, { "in_use", test_in_use },
+		{ "handlers", test_handlers },
 		{ "deaf_thread", test_deaf_thread },
 		{ "no_descriptors", test_no_descriptors },
 		{ "few_descriptors", test_few_descriptors },

@@ -272,17 +272,14 @@ START_TEST(test_slow)
 }
 END_TEST
 
+/* Copying and clearing take a step a byte or word: large blocks do neither. */
 START_TEST(test_large)
 {
 	for (unsigned i = 0; i < 4; i++) {
-		step_alloc((i + 3) * 100 * KIB, 0, true);
+		step_alloc((i + 9) * 64 * KIB, 0, true);
 		step_alloc(5000, 16 * KIB, false);
 		step_alloc(100, 512 * KIB, false);
 	}
-	for (unsigned i = 3; i < 9; i++)
-		step_resize(i, 900 * KIB);
-	for (unsigned i = 3; i < 9; i++)
-		step_resize(i, 100);
 	while (known_count > 3)
 		step_free(3);
 }
@@ -291,10 +288,16 @@ END_TEST
 START_TEST(test_resize)
 {
 	know_blocks(20, 100);
-	for (size_t size = 1; size < 300 * KIB; size = size * 2 + 3)
+	for (size_t size = 1; size < 6 * KIB; size = size * 2 + 3)
 		step_resize(5, size);
-	for (size_t size = 300 * KIB; size > 0; size /= 3)
-		step_resize(5, size);
+	/* To a large one, in place, by moving its pages, and back. */
+	step_resize(5, 600 * KIB);
+	step_resize(known_count - 1, 900 * KIB);
+	know_blocks(1, 200 * KIB);
+	step_resize(known_count - 2, 3 * MIB);
+	step_resize(known_count - 1, 600 * KIB);
+	for (size_t size = 5 * KIB; size > 0; size /= 3)
+		step_resize(known_count - 1, size);
 }
 END_TEST
 

@@ -139,6 +139,26 @@ START_TEST(test_nobody_runs)
 }
 END_TEST
 
+/*
+ * The last stop: they stand for as long as it takes, and nobody wakes them;
+ * but should the process not end then, they go on after a while.
+ */
+START_TEST(test_last_stop)
+{
+	struct stop_failure failure;
+	pthread_t threads[THREADS];
+	uint64_t before;
+
+	begin_threads(threads, THREADS, count_up);
+	expect(stop_begin(LIMIT, arch_stack_pointer(), true, &failure) == 0);
+	check_stands(600);
+	before = sum_of_counts();
+	stop_leave();
+	check_moves(before);
+	end_threads(threads, THREADS);
+}
+END_TEST
+
 /* Alone, and again: nobody to wait for. */
 START_TEST(test_alone)
 {
@@ -604,12 +624,32 @@ START_TEST(test_own_signals)
 }
 END_TEST
 
+/* So it is for a thread that stands because it has left a slow path. */
+START_TEST(test_signals_after_hold)
+{
+	struct sigaction action = { .sa_flags = SA_RESTART };
+	pthread_t thread;
+
+	action.sa_handler = alarmed;
+	ck_assert_int_eq(sigaction(SIGUSR2, &action, NULL), 0);
+	begin_threads(&thread, 1, hold_long);
+	begin_stop();
+	ck_assert_int_eq(pthread_kill(thread, SIGUSR2), 0);
+	wait_ms(20);
+	ck_assert_uint_eq(load_relaxed(&shared), 0);
+	stop_end();
+	pthread_join(thread, NULL);
+	ck_assert_uint_eq(load_relaxed(&shared), 1);
+}
+END_TEST
+
 int
 main(void)
 {
 	Suite *suite = suite_create("stop");
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "alone", test_alone }, { "nobody_runs", test_nobody_runs },
+		{ "last_stop", test_last_stop },
 		{ "slow_paths", test_slow_paths },
 		{ "long_slow_path", test_long_slow_path },
 		{ "system_calls", test_system_calls },
@@ -619,6 +659,7 @@ main(void)
 		{ "unknown_threads", test_unknown_threads },
 		{ "locks_are_free", test_locks_are_free },
 		{ "own_signals", test_own_signals },
+		{ "signals_after_hold", test_signals_after_hold },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
