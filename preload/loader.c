@@ -7,6 +7,13 @@
 #include <dlfcn.h>
 
 NEXT_DEFINE(dlclose);
+NEXT_DEFINE(dlopen);
+
+void *
+loader_open(const char *file, int mode)
+{
+	return NEXT(dlopen)(file, mode);
+}
 
 PUBLIC int
 dlclose(void *handle)
@@ -15,4 +22,16 @@ dlclose(void *handle)
 
 	bilge_library_closed();
 	return result;
+}
+
+/*
+ * RTLD_DEEPBIND would bind the library's malloc to libc's: a block of ours
+ * that it frees, or one of libc's that we are given, ends the process.  The
+ * call is a jump: libc looks at its caller for DT_RUNPATH and the namespace.
+ */
+PUBLIC void *
+dlopen(const char *file, int mode)
+{
+	return NEXT(dlopen)(file, bilge_mode == BILGE_ACTIVE
+				  ? mode & ~RTLD_DEEPBIND : mode);
 }

@@ -28,6 +28,9 @@ free_as(void *block, const char *function)
 /* free_elsewhere - free a block that is not ours. */
 void free_elsewhere(void *block);
 
+/* loader_open - libc's dlopen(3). */
+void *loader_open(const char *file, int mode);
+
 /* threads_init - Context: the library's constructor. */
 void threads_init(void);
 

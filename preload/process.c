@@ -40,6 +40,19 @@ extern void __msan_init(void) __attribute__((weak));
 extern void __hwasan_init(void) __attribute__((weak));
 extern __typeof__(malloc) own_malloc __attribute__((visibility("hidden")));
 
+/*
+ * glibc's own, all weak: another libc's loader, musl's, refuses to start a
+ * program whose preloaded object lacks a symbol.  at_quick_exit and
+ * pthread_atfork would bring strong references to the same functions.
+ */
+extern const char *gnu_get_libc_version(void) __attribute__((weak));
+extern int on_exit(void (*)(int, void *), void *) __attribute__((weak));
+extern int __cxa_at_quick_exit(void (*)(void *), void *)
+	__attribute__((weak));
+extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void),
+			     void *) __attribute__((weak));
+extern void *__dso_handle __attribute__((visibility("hidden")));
+
 /* dynamic_value - of this object's dynamic section, relocated. */
 static uintptr_t
 dynamic_value(ElfW(Sxword) tag)
@@ -85,6 +98,8 @@ bound_malloc(void)
 static const char *
 why_not(void)
 {
+	if (gnu_get_libc_version == NULL)
+		return "the program's libc is not glibc";
 	if (getauxval(AT_SECURE) != 0)
 		return "the program runs with raised privileges";
 	if (__asan_init != NULL || __lsan_init != NULL ||
@@ -117,10 +132,11 @@ check_at_exit(int status, void *unused)
 }
 
 static void
-check_at_quick_exit(void)
+check_at_quick_exit(void *unused)
 {
 	int wanted = bilge_exit_check(quick_status);
 
+	(void)unused;
 	if (wanted != quick_status)
 		NEXT(_exit)(wanted);
 }
@@ -178,6 +194,7 @@ start(int argc, char **argv, char **environment)
 		.code_start = (uintptr_t)__ehdr_start,
 		.code_end = (uintptr_t)_end,
 		.thread_found = threads_found,
+		.open_library = loader_open,
 	};
 	int saved_errno = errno;
 	const char *reason = why_not();
@@ -194,10 +211,10 @@ start(int argc, char **argv, char **environment)
 		if (!options->children)
 			drop_preload(host.library, environment);
 		threads_init();
-		pthread_atfork(bilge_fork_prepare, bilge_fork_parent,
-			       bilge_fork_child);
+		__register_atfork(bilge_fork_prepare, bilge_fork_parent,
+				  bilge_fork_child, &__dso_handle);
 		on_exit(check_at_exit, NULL);
-		at_quick_exit(check_at_quick_exit);
+		__cxa_at_quick_exit(check_at_quick_exit, &__dso_handle);
 	}
 	errno = saved_errno;
 }

@@ -104,11 +104,12 @@ pthread_create(pthread_t *thread, const pthread_attr_t *attr,
 
 	if (bilge_mode != BILGE_ACTIVE)
 		return NEXT(pthread_create)(thread, attr, routine, argument);
+	bilge_thread_ahead(__builtin_return_address(0));
 	/* The block is the library's, not a site of the program. */
 	start = heap_alloc(sizeof(*start), true);
 	if (start == NULL)
 		return EAGAIN;
-	heap_note(start, sizeof(*start), SITE_UNKNOWN);
+	heap_note(start, sizeof(*start), SITE_NONE);
 	start->routine = routine;
 	start->argument = argument;
 	read_attributes(attr, start);

@@ -151,7 +151,8 @@ try_unwinder(uintptr_t caller)
 	if (is_loader || atomic_flag_test_and_set(&is_trying))
 		return;
 	store_relaxed(&bilge.unwinder_was_tried, true);
-	if (unwind_init(bilge.host.code_start, bilge.host.code_end))
+	if (unwind_init(bilge.host.code_start, bilge.host.code_end,
+			bilge.host.open_library))
 		store_relaxed(&bilge.has_unwinder, true);
 	else
 		say("libunwind is missing; call stacks are not kept");
@@ -211,6 +212,7 @@ bilge_alloc_tracked(size_t size, size_t alignment, bool zero,
 		    const void *caller)
 {
 	struct mutator *before = mutator_self;
+	uint32_t site;
 	void *block = alignment == 0 ? heap_alloc(size, zero)
 				     : heap_alloc_aligned(size, alignment);
 
@@ -220,8 +222,10 @@ bilge_alloc_tracked(size_t size, size_t alignment, bool zero,
 		bilge.host.thread_found();
 	if (unlikely(!load_relaxed(&bilge.unwinder_was_tried)))
 		try_unwinder((uintptr_t)caller);
-	heap_note(block, size, current_site(size));
+	site = current_site(size);
 	mutator_scrub_stack();
+	/* Last: from here on it is a block, and may be found lost. */
+	heap_note(block, size, site);
 	return block;
 }
 
@@ -315,6 +319,13 @@ bilge_thread_begin(bool has_own_stack)
 {
 	if (bilge_mode == BILGE_ACTIVE)
 		heap_thread_begin(has_own_stack);
+}
+
+void
+bilge_thread_ahead(const void *caller)
+{
+	if (bilge_is_tracking && !load_relaxed(&bilge.unwinder_was_tried))
+		try_unwinder((uintptr_t)caller);
 }
 
 void
@@ -454,7 +465,6 @@ static void
 print_report(struct record *memory, const struct leak_group *groups,
 	     size_t count)
 {
-	uint64_t mask;
 	int fd;
 
 	if (count == 0)
@@ -462,11 +472,9 @@ print_report(struct record *memory, const struct leak_group *groups,
 	fd = open_report();
 	if (fd < 0)
 		return;
-	mutator_mask_signals(&mask);
 	if (memory == NULL || memory->has_failed ||
 	    !render_report(memory->fd, fd, environ))
 		text_write(fd, groups, count);
-	mutator_unmask_signals(mask);
 	if (fd != 2)
 		sys_close(fd);
 }
@@ -506,10 +514,16 @@ report_leaks(int exit_status, bool is_last)
 	struct record memory;
 	bool has_memory;
 	size_t count, leaked;
+	uint64_t mask;
 
 	if (bilge_mode != BILGE_ACTIVE || !bilge_is_tracking ||
-	    sys_getpid() != bilge.pid || check(is_last) != 0)
+	    sys_getpid() != bilge.pid)
 		return 0;
+	mutator_mask_signals(&mask);
+	if (check(is_last) != 0) {
+		mutator_unmask_signals(mask);
+		return 0;
+	}
 	groups = leaks_groups(&count);
 	sum_up(groups, count);
 	leaked = stats.leak.direct_blocks + stats.leak.indirect_blocks;
@@ -522,6 +536,7 @@ report_leaks(int exit_status, bool is_last)
 	if (has_memory)
 		sys_close(memory.fd);
 	cycle_end();
+	mutator_unmask_signals(mask);
 	return leaked;
 }
 
@@ -538,8 +553,8 @@ check_once(int exit_status)
 	static atomic_flag done = ATOMIC_FLAG_INIT;
 
 	/* A child of vfork shares our memory: it has no say. */
-	if (bilge_mode != BILGE_ACTIVE || sys_getpid() != bilge.pid ||
-	    atomic_flag_test_and_set(&done))
+	if (bilge_mode != BILGE_ACTIVE || !bilge_is_tracking ||
+	    sys_getpid() != bilge.pid || atomic_flag_test_and_set(&done))
 		return 0;
 	return report_leaks(exit_status, true);
 }

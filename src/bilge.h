@@ -23,6 +23,8 @@ struct bilge_host {
 	const char *command;		/* installed path of the command */
 	uintptr_t code_start, code_end;	/* its mapping */
 	uintptr_t data_start, data_end;	/* a part of it: no roots there */
+	/* libc's dlopen(3). */
+	void *(*open_library)(const char *path, int mode);
 	/* A thread nobody announced has allocated: see that its end is seen. */
 	void (*thread_found)(void);
 };
@@ -92,6 +94,12 @@ void bilge_thread_begin(bool has_own_stack);
 void bilge_thread_end(bool keep_result);
 void bilge_thread_joined(uintptr_t thread_pointer);
 void bilge_thread_detached(uintptr_t thread_pointer);
+
+/*
+ * bilge_thread_ahead - a thread is about to be made: what is easier done while
+ * there are fewer is done now.
+ */
+void bilge_thread_ahead(const void *caller);
 
 /* Fork, from the handlers of pthread_atfork(3). */
 void bilge_fork_prepare(void);

@@ -89,8 +89,11 @@ cycle_check(uintptr_t own_sp, bool is_last)
 	uint64_t begin_ns = sys_monotonic_ns();
 	bool is_stopped = false;
 	int error = -ENOMEM;
+	uint64_t mask;
 
 	lock_acquire(&cycle_lock);
+	/* A handler of this thread would change what is being marked. */
+	mutator_mask_signals(&mask);
 	pages_open();
 	if (grey_init(heap_statistics().used_slots)) {
 		error = mark_everything(own_sp, is_last, &failure);
@@ -106,6 +109,7 @@ cycle_check(uintptr_t own_sp, bool is_last)
 			stop_end();
 		stats.cycle.abandoned++;
 		say_abandoned(&failure);			/* Y1 */
+		mutator_unmask_signals(mask);
 		lock_release(&cycle_lock);
 		return error;
 	}
@@ -113,6 +117,7 @@ cycle_check(uintptr_t own_sp, bool is_last)
 	stats.cycle.marked_bytes = marker_bytes();
 	stats.cycle.cpu_ns += sys_monotonic_ns() - begin_ns;
 	world_is_stopped = is_stopped;
+	mutator_unmask_signals(mask);
 	return 0;
 }
 

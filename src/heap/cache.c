@@ -667,9 +667,10 @@ rebuild_span(struct span *span, void *argument)
 	struct cache *owner = load_relaxed(&span->owner);
 	bool any_returned = false;
 
-	(void)argument;
-	if (owner == NULL)				/* a large block */
+	if (owner == NULL) {				/* a large block */
+		span->is_inherited |= *(bool *)argument;
 		return;
+	}
 	store_relaxed(&span->remote, 0);
 	for (uint32_t w = 0; w < span->words; w++)
 		any_returned |= load_relaxed(&span->returned[w]) != 0;
@@ -696,6 +697,7 @@ rebuild_span(struct span *span, void *argument)
 	}
 	span->is_linked = false;
 	span->is_spare = false;
+	span->is_inherited = true;
 	/* Unknown what the owner was about to claim: nothing is virgin. */
 	span->virgin_word = span->words;
 	if (span->avail != 0)
@@ -728,14 +730,20 @@ orphan_cache(struct cache *cache, void *argument)
 void
 cache_fork_unlock(bool in_child)
 {
+	size_t others = 0;
+	bool had_threads;
+
 	if (!in_child) {
 		lock_release(&heap.lock);
 		return;
 	}
+	for (struct cache *c = heap.known; c != NULL; c = c->next_known)
+		others += !is_own(c);
+	had_threads = others > load_relaxed(&heap.count);
 	heap.orphans = NULL;
 	store_relaxed(&heap.count, 0);
 	cache_for_each(reset_cache, NULL);
-	arena_for_each_span(rebuild_span, NULL);
+	arena_for_each_span(rebuild_span, &had_threads);
 	cache_for_each(orphan_cache, NULL);
 	lock_reset(&heap.lock);
 }

@@ -151,8 +151,13 @@ alloc_large(size_t size, size_t alignment, bool zero)
 				 shape.with_sites, &fresh);
 	if (span != NULL && unlikely(load_relaxed(&cache_blackens)))
 		store_relaxed(&span->mark[0], 1);		/* H3 */
-	if (span != NULL)
+	if (span != NULL) {
 		block = (void *)span->base;
+		/* Pages that read as zero cost nothing until they are used. */
+		if (zero && !fresh)
+			fresh = sys_madvise(span->run, span->run_units <<
+					    UNIT_SHIFT, MADV_DONTNEED) == 0;
+	}
 	mutator_unmask_signals(mask);
 	mutator_release();
 	arch_pin(block);					/* H1 */

@@ -60,6 +60,11 @@ struct span {
 	struct span *next, *prev;	/* spans of this class with free bits */
 	bool is_linked;			/* is it in that list? */
 	bool is_spare;			/* empty, and kept all the same */
+	/*
+	 * After a fork: of a thread that does not exist here.  What only its
+	 * registers held cannot be told from what it lost.
+	 */
+	bool is_inherited;
 	bool is_zero;			/* virgin slots read as zero */
 	uint16_t cursor;		/* the word to look at next */
 	uint16_t virgin_word;		/* from here no slot was ever used */

@@ -45,7 +45,8 @@ is_white(const struct span *span, uint32_t slot)
 {
 	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
 
-	return (load_relaxed(&span->mark[slot / WORD_BITS]) & bit) == 0 &&
+	return !span->is_inherited &&
+	       (load_relaxed(&span->mark[slot / WORD_BITS]) & bit) == 0 &&
 	       span_site(span, slot) != SITE_NONE &&
 	       candidate_is_block(span, slot);
 }

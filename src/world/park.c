@@ -93,14 +93,19 @@ park_enter_signal(const void *ucontext)
 NOINLINE void
 park_enter_noted(struct park *park)
 {
+	/* As in the handler: no other one runs while the thread stands (P1). */
+	const uint64_t all = ~UINT64_C(0);
 	uint32_t epoch = load_acquire(&world.epoch);
+	uint64_t old;
 
 	park->is_noted = 0;
 	if (epoch % 2 == 0 || load_relaxed(&park->epoch) == epoch)
 		return;
 	/* Callee-saved registers go to the stack; the others are dead. */
 	__builtin_unwind_init();
+	sys_sigprocmask(SIG_SETMASK, &all, &old);
 	park_until(park, arch_stack_pointer(), arch_stack_pointer(), epoch);
+	sys_sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
 uint32_t

@@ -29,6 +29,7 @@ struct park {
 /* An entry of the stopper's list. */
 struct park_entry {
 	int tid;
+	int task;		/* its name in /proc: another namespace's tid */
 	bool is_gone;		/* stopper only: it ended before it parked */
 	struct park *park;	/* of its mutator, or `own` */
 	struct park own;	/* for threads that are no mutators */

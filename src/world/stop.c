@@ -41,6 +41,7 @@ static struct {
 	size_t gone;
 	int pid;
 	int self;
+	bool is_proc_foreign;	/* /proc is an outer pid namespace's */
 } stop;
 
 void
@@ -60,27 +61,29 @@ handle_stop_signal(int sig, siginfo_t *info, void *context)
 
 /* ----------------------------------------------------------- who must stand */
 
-static bool is_task_gone(int tid);
+static bool is_task_gone(int task);
+static int tid_of(int task);
 
 /* is_listed - a tid that is gone may be taken by a new thread. */
 static bool
-is_listed(int tid)
+is_listed(int task)
 {
 	bool was_gone = false;
 
 	for (size_t i = 0; i < stop.count; i++) {
-		if (stop.entries[i].tid != tid)
+		if (stop.entries[i].task != task)
 			continue;
 		if (!stop.entries[i].is_gone)
 			return true;
 		was_gone = true;
 	}
-	return was_gone && is_task_gone(tid);
+	return was_gone && is_task_gone(task);
 }
 
 static struct park_entry *
-add_entry(int tid)
+add_entry(int task)
 {
+	int tid = tid_of(task);
 	struct park_entry *e;
 	struct mutator *m;
 	size_t committed;
@@ -102,8 +105,13 @@ add_entry(int tid)
 	memset(e, 0, sizeof(*e));
 	m = mutator_find_locked(tid);
 	e->tid = tid;
+	e->task = task;
 	e->park = m != NULL ? &m->park : &e->own;
 	stop.count++;
+	if (tid == 0) {
+		e->is_gone = true;
+		stop.gone++;
+	}
 	return e;
 }
 
@@ -144,13 +152,13 @@ list_new_threads(void)
 		struct directory_entry *d;
 
 		for (long at = 0; at < n; at += d->size) {
-			int tid;
+			int task;
 
 			d = (struct directory_entry *)(buffer + at);
-			tid = parse_tid(d->name);
-			if (tid == 0 || is_listed(tid))
+			task = parse_tid(d->name);
+			if (task == 0 || is_listed(task))
 				continue;
-			if (add_entry(tid) == NULL) {
+			if (add_entry(task) == NULL) {
 				sys_close(fd);
 				return -ENOMEM;
 			}
@@ -179,9 +187,9 @@ signal_entry(struct park_entry *e)
 	}
 }
 
-/* task_line - a line of /proc/self/task/TID/status after its key. */
+/* task_line - a line of /proc/self/task/TASK/status after its key. */
 static bool
-task_line(int tid, const char *key, char *ret_value, size_t size)
+task_line(int task, const char *key, char *ret_value, size_t size)
 {
 	char path[64], text[2048], *line;
 	struct fmt f;
@@ -189,7 +197,7 @@ task_line(int tid, const char *key, char *ret_value, size_t size)
 	int fd;
 
 	fmt_init(&f, path, sizeof(path));
-	fmt_print(&f, "/proc/self/task/%d/status", tid);
+	fmt_print(&f, "/proc/self/task/%d/status", task);
 	fd = sys_open(fmt_end(&f), O_RDONLY, 0);
 	if (fd < 0)
 		return false;
@@ -209,23 +217,57 @@ task_line(int tid, const char *key, char *ret_value, size_t size)
 	return true;
 }
 
+/*
+ * is_proc_foreign - is /proc that of an outer pid namespace?  It is for a
+ * child of unshare(CLONE_NEWPID) that mounts none of its own.
+ */
 static bool
-is_task_gone(int tid)
+is_proc_foreign(void)
+{
+	char name[16];
+	long n = sys_readlink("/proc/self", name, sizeof(name) - 1);
+
+	if (n <= 0)
+		return false;
+	name[n] = '\0';
+	return parse_tid(name) != stop.pid;
+}
+
+/* tid_of - what a task of /proc is called by itself.  0: it is gone. */
+static int
+tid_of(int task)
+{
+	char tids[256];
+	const char *last = tids;
+
+	if (!stop.is_proc_foreign)
+		return task;
+	/* One for each namespace, the innermost last. */
+	if (!task_line(task, "NSpid:", tids, sizeof(tids)))
+		return 0;
+	for (const char *p = tids; *p != '\0'; p++)
+		if (*p == '\t')
+			last = p + 1;
+	return parse_tid(last);
+}
+
+static bool
+is_task_gone(int task)
 {
 	char state[32];
 
 	/* A main thread that called pthread_exit stays as a zombie. */
-	return !task_line(tid, "State:", state, sizeof(state)) ||
+	return !task_line(task, "State:", state, sizeof(state)) ||
 	       state[0] == 'Z' || state[0] == 'X';
 }
 
 static bool
-is_signal_blocked(int tid)
+is_signal_blocked(int task)
 {
 	char mask[32];
 	size_t digit = 16 - 1 - (size_t)(stop.sig - 1) / 4;
 
-	if (!task_line(tid, "SigBlk:", mask, sizeof(mask)) ||
+	if (!task_line(task, "SigBlk:", mask, sizeof(mask)) ||
 	    strlen(mask) != 16)
 		return false;
 	return ((mask[digit] <= '9' ? mask[digit] - '0'
@@ -243,7 +285,7 @@ drop_gone(void)
 		if (e->tid == stop.self || e->is_gone ||
 		    load_relaxed(&e->park->epoch) == stop.epoch)
 			continue;
-		if (is_task_gone(e->tid)) {
+		if (is_task_gone(e->task)) {
 			e->is_gone = true;
 			stop.gone++;
 		}
@@ -275,7 +317,7 @@ explain(struct stop_failure *ret)
 		    load_relaxed(&e->park->epoch) == stop.epoch)
 			continue;
 		ret->tid = e->tid;
-		ret->is_blocked = is_signal_blocked(e->tid);
+		ret->is_blocked = is_signal_blocked(e->task);
 		if (ret->is_blocked)
 			ret->what = "it blocks the stop signal";
 	}
@@ -308,6 +350,7 @@ stop_begin(uint64_t limit_ns, uintptr_t own_sp, bool is_last,
 	mutator_lock();						/* T2 */
 	stop.pid = sys_getpid();
 	stop.self = sys_gettid();
+	stop.is_proc_foreign = is_proc_foreign();
 	stop.count = 0;
 	stop.gone = 0;
 	stop.epoch = park_stop_begin(is_last);

@@ -37,6 +37,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
 #include <link.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -273,10 +274,11 @@ redirect_calls(void *handle)
 }
 
 bool
-unwind_init(uintptr_t own_start, uintptr_t own_end)
+unwind_init(uintptr_t own_start, uintptr_t own_end,
+	    void *(*open)(const char *, int))
 {
 	int saved_errno = errno;
-	void *handle = dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
+	void *handle = open("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
 	void *warm[4];
 
 	errno = saved_errno;
@@ -342,7 +344,14 @@ unwind_thread_end(void)
 	    library.destroy_data == NULL)
 		return;
 	m->is_unwinding = 1;					/* U1 */
-	library.destroy_data(m->unwinder_data);
+	/* As a key's destructor it asks to be called until the last round. */
+	for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS &&
+	     m->unwinder_data != NULL; round++) {
+		void *data = m->unwinder_data;
+
+		m->unwinder_data = NULL;
+		library.destroy_data(data);
+	}
 	m->unwinder_data = NULL;
 }
 

@@ -9,11 +9,13 @@
 
 /*
  * unwind_init - open libunwind privately and redirect what it calls.
- * Units:   [own_start, own_end), our code: its frames are left out.
+ * Units:   [own_start, own_end), our code: its frames are left out; open, a
+ *          dlopen(3) of libc's own.
  * Returns: false when there is no libunwind; stacks are then not kept.
  * Context: mutator outside mutator_hold(), after libc's constructor.
  */
-bool unwind_init(uintptr_t own_start, uintptr_t own_end);
+bool unwind_init(uintptr_t own_start, uintptr_t own_end,
+		 void *(*open)(const char *, int));
 
 /*
  * unwind_begin - the return addresses of the calling thread, innermost first,

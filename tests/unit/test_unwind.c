@@ -11,6 +11,7 @@
 #include "world/mutator.h"
 #include "world/unwind.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -30,7 +31,7 @@ setup(void)
 	unit_heap(0, false);
 	ck_assert_int_eq(modules_init(), 0);
 	/* Nothing of this program is left out. */
-	ck_assert(unwind_init(0, 0));
+	ck_assert(unwind_init(0, 0, dlopen));
 }
 
 static NOINLINE void
@@ -188,7 +189,8 @@ START_TEST(test_own_frames)
 	descend(2);
 	/* As if all this program were the library. */
 	ck_assert(unwind_init(modules_get(modules_find(returns[0]))->start,
-			      modules_get(modules_find(returns[0]))->end));
+			      modules_get(modules_find(returns[0]))->end,
+			      dlopen));
 	frames[0] = 0;
 	descend(2);
 	ck_assert_uint_gt(frame_count, 0);
