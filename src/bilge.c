@@ -39,6 +39,8 @@ static struct {
 	_Atomic bool unwinder_was_tried;
 	_Atomic bool has_unwinder;
 	int pid;		/* whose memory this is; another after vfork */
+	dev_t stderr_device;
+	ino_t stderr_inode;
 } bilge;
 
 /* ----------------------------------------------------------------- starting */
@@ -99,6 +101,8 @@ crash_report(const char *message)
 void
 bilge_start(const struct bilge_host *host, const char *reason)
 {
+	struct stat st;
+
 	if (reason != NULL) {
 		say("standing down: %s", reason);
 		bilge_mode = BILGE_PASSIVE;
@@ -114,6 +118,10 @@ bilge_start(const struct bilge_host *host, const char *reason)
 	if (bilge_mode == BILGE_PASSIVE)
 		return;
 	panic_set_hook(crash_report);
+	if (sys_fstat(2, &st) == 0) {
+		bilge.stderr_device = st.st_dev;
+		bilge.stderr_inode = st.st_ino;
+	}
 	roots_exclude(host->data_start, host->data_end);
 	if (options->roots == ROOTS_SEGMENTS)
 		roots_note_loader();
@@ -438,6 +446,22 @@ bilge_fork_child(void)
 
 /* ---------------------------------------------------------------- reporting */
 
+/*
+ * is_stderr - is descriptor 2 where errors go?  A program that closed it may
+ * have opened a file of its own there; one that logs to a file appends.
+ */
+static bool
+is_stderr(void)
+{
+	struct stat st;
+
+	if (sys_fstat(2, &st) != 0)
+		return false;
+	return (st.st_dev == bilge.stderr_device &&
+		st.st_ino == bilge.stderr_inode) || !S_ISREG(st.st_mode) ||
+	       (sys_fcntl(2, F_GETFL, 0) & O_APPEND) != 0;
+}
+
 static int
 open_report(void)
 {
@@ -445,7 +469,7 @@ open_report(void)
 	int fd;
 
 	if (strcmp(options->report, "stderr") == 0)
-		return 2;
+		return is_stderr() ? 2 : -1;
 	if (strcmp(options->report, "none") == 0)
 		return -1;
 	if (!record_expand(options->report, path, sizeof(path))) {

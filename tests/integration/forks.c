@@ -198,7 +198,7 @@ child_threads(const char *arg)
 static int
 vforked(const char *arg)
 {
-	static void *kept;
+	static void *volatile kept;
 	int i;
 	pid_t child;
 
