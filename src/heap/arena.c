@@ -411,8 +411,10 @@ arena_extend(uintptr_t start, size_t units, size_t more, struct span *span)
 	} else if (unit_of(end) == frontier_units()) {
 		done = grow_locked(more) != 0;
 	}
-	if (done)
+	if (done) {
 		arena_assign(end, more, span);
+		arena.peak_bytes = MAX(arena.peak_bytes, arena_used_bytes());
+	}
 	lock_release(&arena.lock);
 	return done;
 }

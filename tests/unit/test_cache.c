@@ -13,10 +13,10 @@
 #include "heap/meta.h"
 #include "world/mutator.h"
 
+#include <limits.h>
 #include <pthread.h>
-#include <signal.h>
+#include <sched.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BOARD		512
 #define THREADS		4
@@ -145,7 +145,7 @@ END_TEST
 
 #define MANY	4000
 
-static void *many[MANY];
+static void *many[MANY + 64];
 
 static void *
 allocate_many(void *argument)
@@ -314,6 +314,115 @@ START_TEST(test_claimed_is_free)
 }
 END_TEST
 
+/* Several return slots of one word at once, while the owner merges them. */
+static _Atomic unsigned round_begun, round_done;
+
+static void *
+return_some(void *argument)
+{
+	unsigned round = 0;
+
+	expect(heap_thread_begin(true));
+	for (;;) {
+		while (load_acquire(&round_begun) == round)
+			sched_yield();
+		round = load_acquire(&round_begun);
+		if (round == UINT_MAX)
+			break;
+		for (size_t i = (size_t)argument; i < MANY; i += THREADS)
+			expect(heap_free(many[i]) == HEAP_DONE);
+		atomic_fetch_add(&round_done, 1);
+	}
+	heap_thread_end(false);
+	return NULL;
+}
+
+START_TEST(test_returned_at_once)
+{
+	pthread_t threads[THREADS];
+
+	unit_heap(0, false);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		expect(pthread_create(&threads[i], NULL, return_some,
+				      (void *)i) == 0);
+	for (unsigned round = 1; round <= 150; round++) {
+		for (size_t i = 0; i < MANY; i++)
+			many[i] = heap_alloc(32, false);
+		store_relaxed(&round_done, 0);
+		store_release(&round_begun, round);
+		while (load_acquire(&round_done) < THREADS) {
+			void *p = heap_alloc(32, false);
+
+			/* Often enough, a new claim: it merges. */
+			for (unsigned i = 0; i < 64; i++)
+				many[MANY + i] = heap_alloc(32, false);
+			for (unsigned i = 0; i < 64; i++)
+				expect(heap_free(many[MANY + i]) == HEAP_DONE);
+			expect(heap_free(p) == HEAP_DONE);
+		}
+		expect(unit_check_heap() == 0);
+	}
+	store_release(&round_begun, UINT_MAX);
+	for (size_t i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+}
+END_TEST
+
+/*
+ * A span comes into the list of a cache that does not own it when it is
+ * adopted between the two steps of a return: who drains passes it on (C4).
+ */
+START_TEST(test_passed_on)
+{
+	struct cache *own, *other;
+	struct span *span;
+	uint32_t slot;
+	void *p;
+
+	unit_heap(0, false);
+	own = cache_self;
+	other = cache_attach();
+	p = heap_alloc(5000, false);
+	span = arena_span_of((uintptr_t)p);
+	slot = span_slot_of(span, (uintptr_t)p);
+	/* What cache_return() does, with an owner that is out of date. */
+	atomic_fetch_or(&span->returned[slot / WORD_BITS],
+			UINT64_C(1) << slot % WORD_BITS);
+	atomic_fetch_or(&span->remote, SPAN_LISTED);
+	store_relaxed(&span->fast_owner, NULL);
+	span->next_listed = NULL;
+	store_release(&other->returned, span);
+	mutator_self->cache = cache_self = other;
+	expect(heap_alloc(10, false) != NULL);
+	ck_assert_ptr_null(load_relaxed(&other->returned));
+	ck_assert_ptr_eq(load_relaxed(&own->returned), span);
+	ck_assert_uint_eq(unit_check_heap(), 1);
+	mutator_self->cache = cache_self = own;
+	heap_trim();
+	ck_assert_ptr_null(load_relaxed(&own->returned));
+	ck_assert_uint_eq(unit_check_heap(), 1);
+}
+END_TEST
+
+/* An empty span stays while somebody may still touch it (C5). */
+START_TEST(test_visited)
+{
+	struct span *span;
+	void *p;
+
+	unit_heap(0, false);
+	p = heap_alloc(5000, false);
+	span = arena_span_of((uintptr_t)p);
+	atomic_fetch_add(&span->remote, SPAN_VISITOR);
+	ck_assert_int_eq(heap_free(p), HEAP_DONE);
+	heap_trim();
+	ck_assert_ptr_eq(arena_span_of((uintptr_t)p), span);
+	atomic_fetch_sub(&span->remote, SPAN_VISITOR);
+	heap_trim();
+	ck_assert_ptr_null(arena_span_of((uintptr_t)p));
+}
+END_TEST
+
 /* ----------------------------------------------------- claimed is black (H3) */
 
 static void
@@ -370,8 +479,13 @@ END_TEST
 START_TEST(test_freed_is_black)
 {
 	unit_heap(1, true);
-	for (size_t i = 0; i < MANY; i++)
-		many[i] = heap_alloc(i % 50, false);
+	/* Of words that were used before, frees go back into the claim. */
+	for (unsigned n = 0; n < 2; n++) {
+		for (size_t i = 0; i < MANY; i++)
+			many[i] = heap_alloc(i % 50, false);
+		for (size_t i = 0; i < MANY && n == 0; i++)
+			expect(heap_free(many[i]) == HEAP_DONE);
+	}
 	begin_blackening();
 	for (size_t i = 0; i < MANY; i++) {
 		expect(heap_free(many[MANY - 1 - i]) == HEAP_DONE);
@@ -413,6 +527,9 @@ main(void)
 	unit_case(suite, "returned", test_returned);
 	unit_case(suite, "returned_twice", test_returned_twice);
 	unit_case(suite, "claimed_is_free", test_claimed_is_free);
+	unit_case(suite, "returned_at_once", test_returned_at_once);
+	unit_case(suite, "passed_on", test_passed_on);
+	unit_case(suite, "visited", test_visited);
 	unit_case(suite, "claims_are_black", test_claims_are_black);
 	unit_case(suite, "returned_is_black", test_returned_is_black);
 	unit_case(suite, "freed_is_black", test_freed_is_black);

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -481,25 +482,34 @@ static void (*const spins[])(void) = {
 
 static void (*spin)(void);
 
+/* Whether the stop finds the thread with an alternate stack. */
+static bool has_alternate;
+static char alternate[64 * KIB];
+
 static void *
 hold_in_register(void *stack)
 {
+	stack_t other = { .ss_sp = alternate, .ss_size = sizeof(alternate) };
+
 	heap_thread_begin(stack == NULL);
+	if (has_alternate)
+		expect(sigaltstack(&other, NULL) == 0);
 	spin();
+	memset(alternate, 0, sizeof(alternate));
 	return finish_turn();
 }
 
 START_TEST(test_registers)
 {
 	with_mappings = _i % 2 == 0;
-	spin = spins[_i / 2];
+	has_alternate = _i / 2 % 2 == 0;
+	spin = spins[_i / 4];
 	check_thread(hold_in_register, true);
 }
 END_TEST
 
 /* --------------------------------------------------------------- other stacks */
 
-static char alternate[64 * KIB];
 static volatile bool is_in_handler;
 
 static void
@@ -549,6 +559,7 @@ hold_below_stack(void *stack)
 	(void)stack;
 	heap_thread_begin(false);
 	leave_below();
+	unit_scrub_registers();
 	/* Without a call that would overwrite it. */
 	turn = 1;
 	while (turn != 2)
@@ -607,6 +618,22 @@ START_TEST(test_coroutines)
 	heap_note(block, size, SITE_UNKNOWN);
 	check_coroutine(block, size);
 	__asm__ volatile("" : : "r"(block) : "memory");
+}
+END_TEST
+
+/* A root that cannot be read is an error: the mark is not complete (M3). */
+START_TEST(test_unreadable)
+{
+	struct rlimit none = { 0, 0 };
+	struct stop_failure failure;
+
+	expect(grey_init(4096) && roots_prepare() == 0);
+	expect(stop_begin(LIMIT, arch_stack_pointer(), false, &failure) == 0);
+	marker_begin();
+	expect(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	ck_assert_int_lt(roots_scan(true, marker_scan_range), 0);
+	ck_assert_int_lt(roots_scan(false, marker_scan_range), 0);
+	stop_end();
 }
 END_TEST
 
@@ -698,10 +725,11 @@ main(void)
 		{ "excluded", test_excluded, 1 },
 		{ "through_blocks", test_through_blocks, 1 },
 		{ "threads", test_threads, 2 },
-		{ "registers", test_registers, 2 * ARRAY_LEN(spins) },
+		{ "registers", test_registers, 4 * ARRAY_LEN(spins) },
 		{ "alternate_stack", test_alternate_stack, 1 },
 		{ "own_stacks", test_own_stacks, 1 },
 		{ "coroutines", test_coroutines, 1 },
+		{ "unreadable", test_unreadable, 1 },
 		{ "dead_stack", test_dead_stack, 1 },
 		{ "result", test_result, 1 },
 	};

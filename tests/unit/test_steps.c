@@ -140,10 +140,13 @@ look(const ucontext_t *context)
 static NOINLINE void
 run_alloc(void)
 {
-	void *block = job.alignment > SLOT_ALIGN
-		? heap_alloc_aligned(job.size, job.alignment)
-		: heap_alloc(job.size, job.zero);
+	void *block = NULL;
 
+	/* As preload/malloc.c does it. */
+	if (job.alignment > SLOT_ALIGN)
+		block = heap_alloc_aligned(job.size, job.alignment);
+	else if (job.zero || !heap_alloc_fast(job.size, &block))
+		block = heap_alloc(job.size, job.zero);
 	know(unit_hide(block));
 	arch_pin(block);
 }
@@ -162,7 +165,10 @@ take_over(void)
 static NOINLINE void
 run_free(void)
 {
-	heap_free(take_over());
+	void *block = take_over();
+
+	if (!heap_free_fast(block))
+		heap_free(block);
 }
 
 static NOINLINE void
@@ -224,10 +230,11 @@ know_blocks(size_t count, size_t size)
 		know(unit_hidden_block(size));
 }
 
+/* begin - with sites and a pad, or without: then allocation is inlined. */
 static void
-setup(void)
+begin(int way)
 {
-	unit_heap(1, true);
+	unit_heap(way == 0, way == 0);
 	/* What begins at the heap's first address is always visible. */
 	know_blocks(3, 32);
 }
@@ -243,6 +250,7 @@ teardown(void)
 
 START_TEST(test_fast)
 {
+	begin(_i);
 	for (unsigned i = 0; i < 40; i++)
 		step_alloc(32, 0, i % 2);
 	ck_assert_uint_eq(held, 0);
@@ -261,6 +269,7 @@ END_TEST
 /* The first of a class, a new word, a new span; the last of a span. */
 START_TEST(test_slow)
 {
+	begin(_i);
 	step_alloc(500, 0, false);
 	for (unsigned i = 0; i < 140; i++)
 		step_alloc(600, 0, i % 2);
@@ -275,6 +284,7 @@ END_TEST
 /* Copying and clearing take a step a byte or word: large blocks do neither. */
 START_TEST(test_large)
 {
+	begin(_i);
 	for (unsigned i = 0; i < 4; i++) {
 		step_alloc((i + 9) * 64 * KIB, 0, true);
 		step_alloc(5000, 16 * KIB, false);
@@ -287,6 +297,7 @@ END_TEST
 
 START_TEST(test_resize)
 {
+	begin(_i);
 	know_blocks(20, 100);
 	for (size_t size = 1; size < 6 * KIB; size = size * 2 + 3)
 		step_resize(5, size);
@@ -304,8 +315,10 @@ END_TEST
 /* Of spans that are another cache's, and that this one adopts. */
 START_TEST(test_others)
 {
-	struct cache *own = cache_self, *other;
+	struct cache *own, *other;
 
+	begin(_i);
+	own = cache_self;
 	know_blocks(200, 80);
 	other = cache_attach();
 	mutator_self->cache = cache_self = other;
@@ -372,17 +385,54 @@ newest(void)
 	return unit_reveal(known[known_count - 1]);
 }
 
+/*
+ * in_handler - as if a handler had interrupted the use of our own cache, so
+ * that a nested one is used, and handlers of the handler use the next.
+ */
+static void (*inner)(void);
+
+static void
+in_handler(void)
+{
+	struct cache *own = cache_self;
+
+	cache_enter(own);
+	inner();
+	cache_leave(own);
+}
+
+START_TEST(test_nested_handlers)
+{
+	begin(0);
+	for (unsigned i = 0; i < 60; i++) {
+		job.size = 1000 + i % 3 * 500;
+		inner = run_alloc;
+		step_handled(in_handler);
+		memset(newest(), 1, job.size);
+		if (i % 4 != 3)
+			continue;
+		hand_over(3);
+		inner = run_free;
+		step_handled(in_handler);
+	}
+	ck_assert_uint_gt(handled, 1000);
+	for (size_t i = 0; i < ARRAY_LEN(given); i++)
+		handler_free(&given[i]);
+	instructions = handled;
+}
+END_TEST
+
 START_TEST(test_handlers)
 {
 	static const struct {
 		size_t size;
 		unsigned rounds;
 	} table[] = { { 32, 60 }, { 1000, 30 }, { 40000, 4 }, { 140000, 3 } };
-	size_t size = table[_i].size;
+	size_t size = table[_i / 2].size;
 
-	job.alignment = 0;
+	begin(_i % 2);
 	job.size = size;
-	for (unsigned i = 0; i < table[_i].rounds; i++) {
+	for (unsigned i = 0; i < table[_i / 2].rounds; i++) {
 		job.zero = i % 2;
 		step_handled(run_alloc);
 		if (job.zero)
@@ -425,11 +475,14 @@ main(void)
 	};
 	TCase *handlers = unit_case(suite, "handlers", NULL);
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		tcase_add_checked_fixture(
-			unit_case(suite, cases[i].name, cases[i].test),
-			setup, teardown);
-	tcase_add_checked_fixture(handlers, setup, teardown);
-	tcase_add_loop_test(handlers, test_handlers, 0, 4);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		TCase *tcase = unit_case(suite, cases[i].name, NULL);
+
+		tcase_add_checked_fixture(tcase, NULL, teardown);
+		tcase_add_loop_test(tcase, cases[i].test, 0, 2);
+	}
+	tcase_add_checked_fixture(handlers, NULL, teardown);
+	tcase_add_loop_test(handlers, test_handlers, 0, 8);
+	tcase_add_test(handlers, test_nested_handlers);
 	return unit_run(suite);
 }

@@ -146,6 +146,8 @@ check_bitmaps(const struct span *span, struct findings *found)
 		if (free != 0)					/* S2, C1 */
 			expect(((span->avail >> w) & 1) && span->is_linked);
 		expect(((span->full >> w) & 1) == (~span->free[w] == 0));
+		if (returned != 0)				/* [R] */
+			expect(load_relaxed(&span->remote) & SPAN_LISTED);
 		expect((~span->free[w] & beyond) == 0);		/* S3 */
 		expect((beyond & (returned | claimed |
 				  load_relaxed(&span->mark[w]) |
@@ -255,19 +257,28 @@ unit_hidden_block(size_t size)
 }
 
 NOINLINE void
-unit_scrub(void)
+unit_scrub_registers(void)
 {
-	char below[32 * 1024];
-
-	explicit_bzero(below, sizeof(below));
 	__asm__ volatile("pxor %%xmm0, %%xmm0\n\tpxor %%xmm1, %%xmm1\n\t"
 			 "pxor %%xmm2, %%xmm2\n\tpxor %%xmm3, %%xmm3\n\t"
 			 "pxor %%xmm4, %%xmm4\n\tpxor %%xmm5, %%xmm5\n\t"
 			 "pxor %%xmm6, %%xmm6\n\tpxor %%xmm7, %%xmm7\n\t"
 			 "pxor %%xmm8, %%xmm8\n\tpxor %%xmm9, %%xmm9\n\t"
-			 : : "r"(below) : "memory");
+			 "xorl %%eax, %%eax\n\txorl %%ecx, %%ecx\n\t"
+			 "xorl %%edx, %%edx\n\txorl %%esi, %%esi\n\t"
+			 "xorl %%edi, %%edi\n\t"
+			 : : : "rax", "rcx", "rdx", "rsi", "rdi", "memory");
 	if (__builtin_cpu_supports("avx"))
 		__asm__ volatile("vzeroall" : : : "memory");
+}
+
+NOINLINE void
+unit_scrub(void)
+{
+	char below[32 * 1024];
+
+	explicit_bzero(below, sizeof(below));
+	unit_scrub_registers();
 }
 
 /* ----------------------------------------------------------------- stepping */

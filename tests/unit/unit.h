@@ -88,6 +88,8 @@ struct hidden unit_hidden_block(size_t size);
 
 /* unit_scrub - overwrite what returned functions left below on the stack. */
 void unit_scrub(void);
+/* unit_scrub_registers - the same for registers, with little stack of its own. */
+void unit_scrub_registers(void);
 
 /* ----------------------------------------------------------------- stepping */
 
