@@ -77,12 +77,11 @@ mutator_scrub_stack(void)
 {
 	/* Two words at once: it is done at each allocation of a kept stack. */
 	typedef uint64_t pair __attribute__((vector_size(16)));
-	/* The deepest path, cache_refill() to lock_acquire(): 500 bytes. */
-	pair below[32];
+	/* From bilge_free() to free_large(), where addresses are saved. */
+	volatile pair below[16];
 
 	for (size_t i = 0; i < ARRAY_LEN(below); i++)
 		below[i] = (pair){ 0, 0 };
-	__asm__ volatile("" : : "r"(below) : "memory");
 }
 
 void

@@ -127,11 +127,11 @@ END_TEST
 static NOINLINE void
 leave_below(void)
 {
-	volatile uintptr_t frame[1000];
+	volatile uintptr_t frame[12000];
 
-	/* Not where the caller's next call has its frame. */
-	for (size_t i = 0; i < ARRAY_LEN(frame); i++)
-		frame[i] = i < 900 ? pointer() : 0;
+	/* Far below where calls and signals that follow have their frames. */
+	for (size_t i = 0; i < 2000; i++)
+		frame[i] = pointer();
 }
 
 /* What returned functions left behind is not read. */

@@ -417,7 +417,9 @@ live_shortly(void *argument)
 	/* Some come and go without a word. */
 	if (argument != NULL)
 		heap_thread_begin(true);
-	for (unsigned i = 0; i < 2000; i++)
+	/* Longer than a stop takes. */
+	for (uint64_t end = sys_monotonic_ns() + 2 * NSEC_PER_MSEC;
+	     sys_monotonic_ns() < end;)
 		atomic_fetch_add(&shared, 1);
 	if (argument != NULL)
 		heap_thread_end(false);
