@@ -657,6 +657,19 @@ START_TEST(test_sites)
 }
 END_TEST
 
+static void
+add_limited(Suite *suite)
+{
+	TCase *tcase = unit_case(suite, "out_of_memory",
+				 test_shrink_without_memory);
+
+	tcase_add_loop_test(tcase, test_out_of_memory, 0,
+			    (int)(ARRAY_LEN(ways) *
+				  ARRAY_LEN(filling_sizes)));
+	tcase_add_loop_test(unit_case(suite, "limit", NULL), test_limit, 0,
+			    (int)ARRAY_LEN(ways));
+}
+
 int
 main(void)
 {
@@ -670,17 +683,14 @@ main(void)
 		{ "invalid", test_invalid },
 		{ "invalid_rest", test_invalid_rest },
 		{ "foreign", test_foreign },
-		{ "limit", test_limit },
 		{ "large_resize", test_large_resize }, { "trim", test_trim },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		tcase_add_loop_test(unit_case(suite, cases[i].name, NULL),
 				    cases[i].test, 0, (int)ARRAY_LEN(ways));
-	tcase_add_loop_test(unit_case(suite, "out_of_memory", NULL),
-			    test_out_of_memory, 0, (int)(ARRAY_LEN(ways) *
-			    ARRAY_LEN(filling_sizes)));
-	unit_case(suite, "shrink_without_memory", test_shrink_without_memory);
 	unit_case(suite, "sites", test_sites);
+	if (!UNIT_HAS_ASAN)
+		add_limited(suite);
 	return unit_run(suite);
 }

@@ -124,14 +124,24 @@ START_TEST(test_own_stack)
 }
 END_TEST
 
+/* leave_below - where calls and signals that follow have no frames. */
 static NOINLINE void
 leave_below(void)
 {
-	volatile uintptr_t frame[12000];
+	uintptr_t frame[12000];
 
-	/* Far below where calls and signals that follow have their frames. */
 	for (size_t i = 0; i < 2000; i++)
-		frame[i] = pointer();
+		put(&frame[i], pointer());
+}
+
+/* leave_near - where libc leaves the stack of an ended thread alone. */
+static NOINLINE void
+leave_near(void)
+{
+	uintptr_t frame[1000];
+
+	for (size_t i = 0; i < 900; i++)
+		put(&frame[i], pointer());
 }
 
 /* What returned functions left behind is not read. */
@@ -644,7 +654,7 @@ leave_on_stack(void *stack)
 {
 	(void)stack;
 	heap_thread_begin(true);
-	leave_below();
+	leave_near();
 	turn = 1;
 	reach_turn(2);
 	heap_thread_end(false);
@@ -734,7 +744,7 @@ main(void)
 		{ "result", test_result, 1 },
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(cases) - UNIT_HAS_ASAN; i++) {
 		TCase *tcase = unit_case(suite, cases[i].name, NULL);
 
 		tcase_add_checked_fixture(tcase, setup, NULL);

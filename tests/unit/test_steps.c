@@ -55,7 +55,7 @@ is_block_of(uintptr_t word, const struct span *span, uint32_t slot)
 	return candidate_find(word, &b) && b.span == span && b.slot == slot;
 }
 
-static bool
+UNIT_SCANS static bool
 is_visible(const ucontext_t *context, const struct span *span, uint32_t slot)
 {
 	static const int registers[] = {

@@ -455,7 +455,7 @@ START_TEST(test_churn)
 	uint64_t before = 0;
 
 	begin_threads(threads, 4, spawn);
-	for (unsigned n = 0; n < 150; n++) {
+	for (unsigned n = 0; n < 60; n++) {
 		begin_stop();
 		check_stands(n % 30 == 0 ? 10 : 1);
 		before = sum_of_counts();

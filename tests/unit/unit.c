@@ -24,6 +24,18 @@
 
 #define TRAP_FLAG	0x100
 
+#ifdef __SANITIZE_ADDRESS__
+PUBLIC const char *__asan_default_options(void);
+
+/* Tests raise signals, lose blocks and scan stacks on purpose. */
+const char *
+__asan_default_options(void)
+{
+	return "detect_leaks=0:handle_segv=0:handle_abort=0:"
+	       "detect_stack_use_after_return=0:use_sigaltstack=0";
+}
+#endif
+
 _Noreturn void
 unit_fail(const char *file, int line, const char *what)
 {

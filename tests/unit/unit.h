@@ -26,6 +26,20 @@
 	(likely(x) ? (void)0 : unit_fail(__FILE__, __LINE__, #x))
 _Noreturn void unit_fail(const char *file, int line, const char *what) COLD;
 
+/*
+ * AddressSanitizer's shadow takes more address space than a test could limit
+ * itself to, its allocator's locks do not survive a fork, and it looks at the
+ * results of threads: a few cases are left out with it.
+ */
+#ifdef __SANITIZE_ADDRESS__
+#define UNIT_HAS_ASAN	true
+#else
+#define UNIT_HAS_ASAN	false
+#endif
+
+/* What reads stacks and registers as the collector does. */
+#define UNIT_SCANS	__attribute__((no_sanitize("address")))
+
 /* unit_run - run a suite.  Returns: the status to exit with. */
 int unit_run(Suite *suite);
 
