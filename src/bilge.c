@@ -339,7 +339,10 @@ bilge_thread_ahead(const void *caller)
 void
 bilge_thread_end(bool keep_result)
 {
+	/* It takes libunwind's lock: nobody may be stopped with that. */
+	mutator_hold();
 	unwind_thread_end();
+	mutator_release();
 	heap_thread_end(keep_result);
 }
 

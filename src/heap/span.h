@@ -237,7 +237,8 @@ span_note(struct span *span, uint32_t slot, size_t requested, uint32_t site)
 	else
 		store_relaxed(&span->slack[slot],
 			      (uint16_t)(span->slot_size - requested));
-	store_relaxed(&span->site[slot], site);
+	/* release: the slot was claimed, and so marked, before. */
+	store_release(&span->site[slot], site);
 }
 
 /* span_requested - bytes the program asked for. */

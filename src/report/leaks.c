@@ -38,6 +38,7 @@ static struct {
 	size_t table_size;		/* a power of two */
 	size_t group_count;
 	bool is_second_pass;
+	bool has_overflowed;	/* the mark stack did: kinds are not known */
 } leaks;
 
 static bool
@@ -45,9 +46,14 @@ is_white(const struct span *span, uint32_t slot)
 {
 	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
 
-	return !span->is_inherited &&
-	       (load_relaxed(&span->mark[slot / WORD_BITS]) & bit) == 0 &&
-	       span_site(span, slot) != SITE_NONE &&
+	/*
+	 * The site first: a thread that claims the slot meanwhile marks it
+	 * before it notes the site.  acquire, with release in span_note().
+	 */
+	if (span->is_inherited || span_site(span, slot) == SITE_NONE)
+		return false;
+	atomic_thread_fence(memory_order_acquire);
+	return (load_relaxed(&span->mark[slot / WORD_BITS]) & bit) == 0 &&
 	       candidate_is_block(span, slot);
 }
 
@@ -105,7 +111,7 @@ search(struct block b)
 				continue;
 			if (leaks.is_second_pass)
 				count_block(&next, false);
-			grey_push(next);
+			leaks.has_overflowed |= !grey_push(next);
 		}
 	} while (grey_pop(&b));
 }
@@ -147,6 +153,13 @@ static void
 visit_span(struct span *span, void *visit)
 {
 	for_each_white(span, (void (*)(struct block))visit);
+}
+
+static void
+clear_scratch(struct span *span, void *unused)
+{
+	(void)unused;
+	memset(span->scratch, 0, span->words * sizeof(*span->scratch));
 }
 
 static int
@@ -230,6 +243,11 @@ leaks_collect(void)
 			continue;
 		count_block(&head, true);
 		search(head);
+	}
+	if (leaks.has_overflowed) {
+		arena_for_each_span(clear_scratch, NULL);	/* W2 */
+		leaks_release();
+		return -ENOMEM;
 	}
 	for (size_t i = 0; i < leaks.table_size; i++)
 		if (leaks.table[i].blocks != 0)

@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #define MODULES_MAX	16384u
 
@@ -50,8 +51,11 @@ modules_init(void)
 	/* glibc 2.35; by name, so that the library needs libc only. */
 	*(void **)&modules.find_object = dlsym(RTLD_DEFAULT,
 					       "_dl_find_object");
-	/* One of the few functions that are the loader's and not libc's. */
-	modules.loader = (uintptr_t)dlsym(RTLD_DEFAULT, "__tls_get_addr");
+	modules.loader = getauxval(AT_BASE);
+	/* Run as a command, the loader has no base of its own to tell. */
+	if (modules.loader == 0)
+		modules.loader = (uintptr_t)dlsym(RTLD_DEFAULT,
+						  "__tls_get_addr");
 	return modules.find_object != NULL ? 0 : -ENOSYS;
 }
 

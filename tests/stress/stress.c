@@ -182,7 +182,7 @@ hand_over(struct block *b, uint64_t *state)
 	return atomic_exchange(&board[pick(state, BOARD)], b);
 }
 
-/* ------------------------------------------------------------------ handlers */
+/* ----------------------------------------------------------------- handlers */
 
 static void
 on_signal(int sig)
@@ -217,7 +217,7 @@ begin_signals(void)
 	return timer;
 }
 
-/* ----------------------------------------------------------- threads, children */
+/* -------------------------------------------------------- threads, children */
 
 static void
 look_for_leaks(void)

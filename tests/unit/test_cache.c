@@ -423,7 +423,7 @@ START_TEST(test_visited)
 }
 END_TEST
 
-/* ----------------------------------------------------- claimed is black (H3) */
+/* ---------------------------------------------------- claimed is black (H3) */
 
 static void
 begin_blackening(void)

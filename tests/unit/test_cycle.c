@@ -87,7 +87,7 @@ START_TEST(test_lost)
 }
 END_TEST
 
-/* ------------------------------------------------- what is in use is not lost */
+/* ----------------------------------------------- what is in use is not lost */
 
 /* allocate - as malloc does, sites and all. */
 static void *
@@ -206,7 +206,7 @@ START_TEST(test_in_use)
 }
 END_TEST
 
-/* ------------------------------------------------------------------ handlers */
+/* ----------------------------------------------------------------- handlers */
 
 static _Atomic unsigned handled;
 
@@ -240,7 +240,7 @@ START_TEST(test_handlers)
 }
 END_TEST
 
-/* -------------------------------------------------------- never guess (M3) */
+/* --------------------------------------------------------- never guess (M3) */
 
 static void *
 be_deaf(void *argument)

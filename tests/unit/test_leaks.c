@@ -13,6 +13,7 @@
 #include "heap/meta.h"
 #include "report/leaks.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define NODES	48
@@ -307,13 +308,38 @@ START_TEST(test_shapes)
 }
 END_TEST
 
+/* A mark stack that is too small is told, not guessed over. */
+START_TEST(test_overflow)
+{
+	uintptr_t *parent = unit_reveal(unit_hidden_block(40000 * 8));
+	const struct leak_group *g;
+	size_t count;
+
+	for (unsigned i = 0; i < 40000; i++)
+		parent[i] = (uintptr_t)unit_reveal(unit_hidden_block(16));
+	ck_assert(grey_init(4096));
+	marker_begin();
+	ck_assert_int_eq(leaks_collect(), -ENOMEM);
+	arena_for_each_span(check_scratch, NULL);		/* W2 */
+	grey_fini();
+	ck_assert(grey_init(40001));
+	ck_assert_int_eq(leaks_collect(), 0);
+	g = leaks_groups(&count);
+	ck_assert_uint_eq(count, 2);
+	ck_assert(g[0].is_direct && g[0].blocks == 1);
+	ck_assert_uint_eq(g[1].blocks, 40000);
+	leaks_release();
+	grey_fini();
+}
+END_TEST
+
 int
 main(void)
 {
 	Suite *suite = suite_create("leaks");
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "graphs", test_graphs }, { "none", test_none },
-		{ "shapes", test_shapes },
+		{ "shapes", test_shapes }, { "overflow", test_overflow },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)

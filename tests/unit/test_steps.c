@@ -45,7 +45,7 @@ know(struct hidden block)
 	known[known_count++] = block;
 }
 
-/* -------------------------------------------------------------- being visible */
+/* ------------------------------------------------------------ being visible */
 
 static bool
 is_block_of(uintptr_t word, const struct span *span, uint32_t slot)
@@ -135,7 +135,7 @@ look(const ucontext_t *context)
 				    (void *)(uintptr_t)context);
 }
 
-/* ------------------------------------------------------- what is stepped over */
+/* ----------------------------------------------------- what is stepped over */
 
 static NOINLINE void
 run_alloc(void)
@@ -333,10 +333,10 @@ START_TEST(test_others)
 }
 END_TEST
 
-/* -------------------------------------------------- a handler at each of them */
+/* ------------------------------------------------ a handler at each of them */
 
 static struct hidden given[4];	/* what handlers allocate and free */
-static size_t handled;
+static size_t handled, steps;
 
 static void
 handler_free(struct hidden *block)
@@ -360,6 +360,12 @@ handle(const ucontext_t *context)
 	void *p, *moved;
 
 	if (unit_signals_are_blocked(context))
+		return;
+	/*
+	 * Eight instructions in a row are left in peace now and then: what
+	 * is tried again until nobody came in between would never end.
+	 */
+	if (steps++ / 8 % 16 == 0)
 		return;
 	handled++;
 	handler_free(block);

@@ -7,17 +7,22 @@
 #include "unit.h"
 
 #include "base/sys.h"
+#include "bilge.h"
 #include "heap/meta.h"
 #include "report/depot.h"
 #include "report/modules.h"
 #include "world/roots.h"
 #include "world/stop.h"
+#include "world/unwind.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,6 +47,16 @@ setup(void)
 	static const char *const settings[] = { NULL };
 
 	unit_core(settings);
+}
+
+static void
+setup_bilge(void)
+{
+	unsetenv("BILGE_LEAKS");
+	bilge_begin();
+	bilge_thread_begin(false);
+	ck_assert_int_eq(modules_init(), 0);
+	ck_assert(unwind_init(0, 0, dlopen));
 }
 
 static void
@@ -248,7 +263,7 @@ START_TEST(test_long_slow_path)
 }
 END_TEST
 
-/* -------------------------------------------------------- in the kernel's hands */
+/* ---------------------------------------------------- in the kernel's hands */
 
 static int pipes[2];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -327,7 +342,7 @@ START_TEST(test_system_calls)
 }
 END_TEST
 
-/* ----------------------------------------------------- those who do not answer */
+/* -------------------------------------------------- those who do not answer */
 
 static void *
 block_signal(void *argument)
@@ -409,7 +424,7 @@ START_TEST(test_stuck_in_hold)
 }
 END_TEST
 
-/* ------------------------------------------------------------ birth and death */
+/* ---------------------------------------------------------- birth and death */
 
 static void *
 live_shortly(void *argument)
@@ -528,7 +543,7 @@ START_TEST(test_unknown_threads)
 }
 END_TEST
 
-/* --------------------------------------------------------------------- locks */
+/* -------------------------------------------------------------------- locks */
 
 static void *
 use_locks(void *argument)
@@ -592,7 +607,82 @@ START_TEST(test_locks_are_free)
 }
 END_TEST
 
-/* --------------------------------------------------------------------- signals */
+/*
+ * libunwind blocks signals while it holds a lock; under the preloaded library
+ * the stop signal still comes through.  It finds this one instead of libc's.
+ */
+PUBLIC int
+sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+	uint64_t kernel_set = 0, kernel_old = 0;
+
+	/* H2: it takes its lock in slow paths only. */
+	if (mutator_self != NULL && mutator_self->is_unwinding)
+		expect(mutator_self->park.hold > 0);
+	if (set != NULL)
+		memcpy(&kernel_set, set, sizeof(kernel_set));
+	kernel_set &= ~(UINT64_C(1) << (SIGSTKFLT - 1));
+	sys_sigprocmask(how, set != NULL ? &kernel_set : NULL, &kernel_old);
+	if (old != NULL) {
+		sigemptyset(old);
+		memcpy(old, &kernel_old, sizeof(kernel_old));
+	}
+	return 0;
+}
+
+/* As a thread of the program does it, from birth to death. */
+static void *
+unwind_shortly(void *argument)
+{
+	const uintptr_t *frames;
+
+	bilge_thread_begin(true);
+	for (unsigned i = 0; i < 4; i++) {
+		mutator_hold();
+		if (unwind_begin(16, &frames) > 0)
+			unwind_end();
+		mutator_release();
+	}
+	bilge_thread_end(false);
+	return argument;
+}
+
+static void *
+use_unwinder(void *argument)
+{
+	atomic_fetch_add(&ready, 1);
+	while (!load_relaxed(&is_over)) {
+		pthread_t thread;
+
+		expect(pthread_create(&thread, NULL, unwind_shortly,
+				      NULL) == 0);
+		pthread_join(thread, NULL);
+		atomic_fetch_add(&movers[(size_t)argument].count, 1);
+	}
+	return NULL;
+}
+
+/* So is the unwinder's, which libunwind takes where it likes. */
+START_TEST(test_unwinder_is_free)
+{
+	pthread_t threads[4];
+	uint64_t before = 0;
+
+	begin_threads(threads, 4, use_unwinder);
+	for (unsigned n = 0; n < 200; n++) {
+		begin_stop();
+		unwind_fork_lock();
+		unwind_fork_unlock(false);
+		before = sum_of_counts();
+		stop_end();
+		wait_ms(1);
+	}
+	check_moves(before);
+	end_threads(threads, 4);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ signals */
 
 static void
 alarmed(int sig)
@@ -667,5 +757,8 @@ main(void)
 		tcase_add_checked_fixture(
 			unit_case(suite, cases[i].name, cases[i].test),
 			setup, NULL);
+	tcase_add_checked_fixture(
+		unit_case(suite, "unwinder_is_free", test_unwinder_is_free),
+		setup_bilge, NULL);
 	return unit_run(suite);
 }

@@ -71,7 +71,7 @@ unit_case(Suite *suite, const char *name, const TTest *test)
 	return tcase;
 }
 
-/* ---------------------------------------------------------------- randomness */
+/* --------------------------------------------------------------- randomness */
 
 uint64_t
 unit_seed(unsigned own)
@@ -111,7 +111,7 @@ unit_random_size(uint64_t *state, size_t limit)
 	return unit_random(state, ((size_t)1 << order) + 1);
 }
 
-/* -------------------------------------------------------------------- heap */
+/* --------------------------------------------------------------------- heap */
 
 void
 unit_heap(unsigned pad, bool with_sites)
@@ -254,7 +254,7 @@ unit_is_marked(uintptr_t block)
 		(b.slot % WORD_BITS)) & 1;
 }
 
-/* ----------------------------------------------------------- hidden pointers */
+/* ---------------------------------------------------------- hidden pointers */
 
 NOINLINE struct hidden
 unit_hidden_block(size_t size)

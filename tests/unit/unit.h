@@ -46,7 +46,7 @@ int unit_run(Suite *suite);
 /* unit_case - a case with one test and a time limit, added to a suite. */
 TCase *unit_case(Suite *suite, const char *name, const TTest *test);
 
-/* ---------------------------------------------------------------- randomness */
+/* --------------------------------------------------------------- randomness */
 
 /*
  * unit_seed - the seed of this run, mixed with a number of the test's own.
@@ -60,7 +60,7 @@ size_t unit_random(uint64_t *state, size_t limit);
 /* unit_random_size - mostly small, sometimes large, up to `limit`. */
 size_t unit_random_size(uint64_t *state, size_t limit);
 
-/* -------------------------------------------------------------------- heap */
+/* --------------------------------------------------------------------- heap */
 
 /* unit_heap - begin a heap and give the calling thread a cache. */
 void unit_heap(unsigned pad, bool with_sites);
@@ -78,7 +78,7 @@ size_t unit_check_heap(void);
 /* unit_is_marked - is the block at an address marked? */
 bool unit_is_marked(uintptr_t block);
 
-/* ----------------------------------------------------------- hidden pointers */
+/* ---------------------------------------------------------- hidden pointers */
 
 /* A block's address that the conservative scan does not recognise. */
 struct hidden {
@@ -102,7 +102,7 @@ struct hidden unit_hidden_block(size_t size);
 
 /* unit_scrub - overwrite what returned functions left below on the stack. */
 void unit_scrub(void);
-/* unit_scrub_registers - the same for registers, with little stack of its own. */
+/* unit_scrub_registers - the same for registers, with little stack. */
 void unit_scrub_registers(void);
 
 /* ----------------------------------------------------------------- stepping */
