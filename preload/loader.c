@@ -15,6 +15,12 @@ loader_open(const char *file, int mode)
 	return NEXT(dlopen)(file, mode);
 }
 
+void
+loader_close(void *handle)
+{
+	NEXT(dlclose)(handle);
+}
+
 PUBLIC int
 dlclose(void *handle)
 {

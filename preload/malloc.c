@@ -142,18 +142,20 @@ free_aligned_sized(void *block, size_t alignment, size_t size)
 }
 
 static void *
-resize_as(void *block, size_t size, const char *function)
+resize_as(void *block, size_t size, const char *function, const void *caller)
 {
 	bool foreign;
 	void *moved;
 
+	if (block == NULL && unlikely(!is_active()))
+		return NEXT(malloc)(size);
 	if (block == NULL)
-		return malloc(size);
+		return or_enomem(bilge_alloc(size, false, caller));
 	if (size == 0) {
 		free_as(block, function);
 		return NULL;
 	}
-	moved = bilge_resize(block, size, &foreign, function);
+	moved = bilge_resize(block, size, &foreign, function, caller);
 	if (unlikely(foreign))
 		return NEXT(realloc)(block, size);
 	return or_enomem(moved);
@@ -162,7 +164,8 @@ resize_as(void *block, size_t size, const char *function)
 PUBLIC void *
 realloc(void *block, size_t size)
 {
-	return resize_as(block, size, "realloc");
+	return resize_as(block, size, "realloc",
+			 __builtin_return_address(0));
 }
 
 PUBLIC void *
@@ -172,7 +175,8 @@ reallocarray(void *block, size_t count, size_t size)
 
 	if (__builtin_mul_overflow(count, size, &total))
 		return or_enomem(NULL);
-	return resize_as(block, total, "reallocarray");
+	return resize_as(block, total, "reallocarray",
+			 __builtin_return_address(0));
 }
 
 /* round_alignment - to the next power of two, as glibc's memalign does. */

@@ -28,8 +28,9 @@ free_as(void *block, const char *function)
 /* free_elsewhere - free a block that is not ours. */
 void free_elsewhere(void *block);
 
-/* loader_open - libc's dlopen(3). */
+/* loader_open, loader_close - libc's dlopen(3) and dlclose(3). */
 void *loader_open(const char *file, int mode);
+void loader_close(void *handle);
 
 /* threads_init - Context: the library's constructor. */
 void threads_init(void);

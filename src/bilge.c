@@ -9,17 +9,21 @@
 
 #include "base/panic.h"
 #include "base/sys.h"
-#include "collect/cycle.h"
+#include "collect/collector.h"
 #include "heap/meta.h"
 #include "report/depot.h"
+#include "report/ledger.h"
+#include "report/held.h"
 #include "report/modules.h"
 #include "report/record.h"
 #include "report/render.h"
-#include "report/text.h"
+#include "report/tell.h"
+#include "report/trace.h"
 #include "settings/options.h"
 #include "settings/stats.h"
 #include "world/mutator.h"
 #include "world/roots.h"
+#include "world/stacks.h"
 #include "world/stop.h"
 #include "world/unwind.h"
 
@@ -39,8 +43,6 @@ static struct {
 	_Atomic bool unwinder_was_tried;
 	_Atomic bool has_unwinder;
 	int pid;		/* whose memory this is; another after vfork */
-	dev_t stderr_device;
-	ino_t stderr_inode;
 } bilge;
 
 /* ----------------------------------------------------------------- starting */
@@ -83,7 +85,7 @@ bilge_begin(void)
 	options_parse(environ != NULL ? environ : read_environment());
 	bilge_is_tracking = options->leaks != LEAKS_IGNORE;
 	heap_configure(bilge_is_tracking && options->past_end ? 1 : 0,
-		       bilge_is_tracking);
+		       bilge_is_tracking, options->leaks == LEAKS_RECLAIM);
 	stop_set_signal((int)options->signal);
 	bilge.pid = sys_getpid();
 	if (bilge_is_tracking && depot_init() != 0)
@@ -101,8 +103,6 @@ crash_report(const char *message)
 void
 bilge_start(const struct bilge_host *host, const char *reason)
 {
-	struct stat st;
-
 	if (reason != NULL) {
 		say("standing down: %s", reason);
 		bilge_mode = BILGE_PASSIVE;
@@ -118,10 +118,7 @@ bilge_start(const struct bilge_host *host, const char *reason)
 	if (bilge_mode == BILGE_PASSIVE)
 		return;
 	panic_set_hook(crash_report);
-	if (sys_fstat(2, &st) == 0) {
-		bilge.stderr_device = st.st_dev;
-		bilge.stderr_inode = st.st_ino;
-	}
+	tell_start();
 	roots_exclude(host->data_start, host->data_end);
 	if (options->roots == ROOTS_SEGMENTS)
 		roots_note_loader();
@@ -133,6 +130,8 @@ bilge_start(const struct bilge_host *host, const char *reason)
 		return;
 	record_open();
 	record_start(NULL);
+	trace_start();
+	collector_start(tell_growth);
 }
 
 /* --------------------------------------------------------------- allocating */
@@ -179,8 +178,34 @@ is_sampled(struct mutator *m, size_t size)
 	return true;
 }
 
+/*
+ * caller_site - the site of an allocation whose stack is not kept: the place
+ * that called us, alone.  Sites must differ where programs do: one whose block
+ * came back is never reclaimed again.
+ */
+static uint32_t
+caller_site(const void *caller)
+{
+	uintptr_t frame = (uintptr_t)caller;
+	uint32_t site;
+	uint64_t mask;
+
+	if (frame == 0)
+		return SITE_UNKNOWN;
+	site = depot_find(&frame, 1);
+	if (likely(site != 0))
+		return site;
+	mutator_hold();
+	mutator_mask_signals(&mask);
+	site = depot_intern(&frame, 1);
+	modules_find(frame - 1);
+	mutator_unmask_signals(mask);
+	mutator_release();
+	return site;
+}
+
 static NOINLINE uint32_t
-current_site(size_t size)
+current_site(size_t size, const void *caller)
 {
 	struct mutator *m = mutator_self;
 	const uintptr_t *frames;
@@ -193,8 +218,10 @@ current_site(size_t size)
 		return SITE_NONE;	/* ours, not the program's */
 	if (unlikely(m->ignore_depth > 0))
 		return SITE_IGNORED;
-	if (!load_relaxed(&bilge.has_unwinder) || !is_sampled(m, size))
+	if (!load_relaxed(&bilge.has_unwinder))
 		return SITE_UNKNOWN;
+	if (!is_sampled(m, size))
+		return caller_site(caller);
 	mutator_hold();
 	count = unwind_begin((uint32_t)options->depth, &frames);
 	if (count == 0) {
@@ -230,7 +257,7 @@ bilge_alloc_tracked(size_t size, size_t alignment, bool zero,
 		bilge.host.thread_found();
 	if (unlikely(!load_relaxed(&bilge.unwinder_was_tried)))
 		try_unwinder((uintptr_t)caller);
-	site = current_site(size);
+	site = current_site(size, caller);
 	mutator_scrub_stack();
 	/* Last: from here on it is a block, and may be found lost. */
 	heap_note(block, size, site);
@@ -277,10 +304,43 @@ is_certainly_invalid(uintptr_t address)
 	       address < (uintptr_t)environ;
 }
 
+/*
+ * note_return - a block is about to be freed or resized that was found to be
+ * unreachable: something hid it from us.
+ */
+static COLD void
+note_return(void *block)
+{
+	uint32_t site;
+
+	if (heap_uncondemn(block, &site))
+		sweep_resurrect(site);
+}
+
+/*
+ * is_reclaimed - is this second free our own doing?  Then it is no error of
+ * the program's, and nothing is reclaimed any more.
+ */
+static COLD bool
+is_reclaimed(const void *block)
+{
+	if (options->leaks != LEAKS_RECLAIM || !heap_was_reclaimed(block))
+		return false;
+	atomic_fetch_add_explicit(&stats.resurrected, 1, memory_order_relaxed);
+	ledger_exempt_all();
+	say("a reclaimed block was still in use; nothing is reclaimed any "
+	    "more: see BILGE_GRACE");
+	return true;
+}
+
 bool
 bilge_free(void *block, const char *function)
 {
-	enum heap_verdict verdict = heap_free(block);
+	enum heap_verdict verdict;
+
+	if (unlikely(load_relaxed(&sweep_has_condemned)))
+		note_return(block);
+	verdict = heap_free(block);
 
 	if (likely(verdict == HEAP_DONE)) {
 		if (bilge_is_tracking)
@@ -290,20 +350,26 @@ bilge_free(void *block, const char *function)
 	if (verdict == HEAP_FOREIGN &&
 	    !is_certainly_invalid((uintptr_t)block))
 		return false;
+	if (verdict == HEAP_DOUBLE_FREE && is_reclaimed(block))
+		return true;
 	die_of_misuse(function, block, verdict);
 }
 
 void *
-bilge_resize(void *block, size_t size, bool *ret_foreign, const char *function)
+bilge_resize(void *block, size_t size, bool *ret_foreign, const char *function,
+	     const void *caller)
 {
 	void *moved = NULL;
-	enum heap_verdict verdict = heap_resize(block, size, &moved);
+	enum heap_verdict verdict;
 
+	if (unlikely(load_relaxed(&sweep_has_condemned)))
+		note_return(block);
+	verdict = heap_resize(block, size, &moved);
 	*ret_foreign = false;
 	switch (verdict) {
 	case HEAP_DONE:
 		if (bilge_is_tracking)
-			heap_note(moved, size, current_site(size));
+			heap_note(moved, size, current_site(size, caller));
 		return moved;
 	case HEAP_NO_MEMORY:
 		return NULL;
@@ -358,6 +424,12 @@ bilge_thread_detached(uintptr_t thread_pointer)
 	mutator_detached(thread_pointer);
 }
 
+void
+bilge_stack_made(uintptr_t start, uintptr_t main_end)
+{
+	stacks_note(start, main_end);
+}
+
 bool
 bilge_is_function(const void *address)
 {
@@ -393,6 +465,20 @@ bilge_library_closed(void)
 	mutator_release();
 }
 
+void
+bilge_alone_begin(void)
+{
+	if (bilge_mode == BILGE_ACTIVE && sys_getpid() == bilge.pid)
+		collector_pause();
+}
+
+void
+bilge_alone_end(void)
+{
+	if (bilge_mode == BILGE_ACTIVE && sys_getpid() == bilge.pid)
+		collector_resume();
+}
+
 /* --------------------------------------------------------------------- fork */
 
 static uint64_t fork_mask;	/* Owner thread: of the forking one */
@@ -402,14 +488,15 @@ bilge_fork_prepare(void)
 {
 	if (bilge_mode != BILGE_ACTIVE)
 		return;
-	cycle_fork_lock();
 	mutator_mask_signals(&fork_mask);
 	mutator_fork_lock();
 	mutator_hold();
 	roots_fork_lock();
+	kernelrefs_fork_lock();
 	heap_fork_prepare();
 	unwind_fork_lock();
 	depot_fork_lock();
+	ledger_fork_lock();
 	record_fork_lock();
 	modules_fork_lock();
 	meta_fork_lock();
@@ -421,12 +508,17 @@ fork_done(bool in_child)
 	meta_fork_unlock(in_child);
 	modules_fork_unlock(in_child);
 	record_fork_unlock(in_child);
+	ledger_fork_unlock(in_child);
 	depot_fork_unlock(in_child);
 	unwind_fork_unlock(in_child);
 	heap_fork_done(in_child);
+	kernelrefs_fork_unlock(in_child);
 	roots_fork_unlock(in_child);
 	mutator_fork_unlock(in_child);
-	cycle_fork_unlock(in_child);
+	if (in_child) {
+		cycle_fork_child();
+		collector_fork_child();
+	}
 	mutator_release();
 	mutator_unmask_signals(fork_mask);
 }
@@ -450,78 +542,6 @@ bilge_fork_child(void)
 /* ---------------------------------------------------------------- reporting */
 
 /*
- * is_stderr - is descriptor 2 where errors go?  A program that closed it may
- * have opened a file of its own there; one that logs to a file appends.
- */
-static bool
-is_stderr(void)
-{
-	struct stat st;
-
-	if (sys_fstat(2, &st) != 0)
-		return false;
-	return (st.st_dev == bilge.stderr_device &&
-		st.st_ino == bilge.stderr_inode) || !S_ISREG(st.st_mode) ||
-	       (sys_fcntl(2, F_GETFL, 0) & O_APPEND) != 0;
-}
-
-static int
-open_report(void)
-{
-	char path[PATH_MAX];
-	int fd;
-
-	if (strcmp(options->report, "stderr") == 0)
-		return is_stderr() ? 2 : -1;
-	if (strcmp(options->report, "none") == 0)
-		return -1;
-	if (!record_expand(options->report, path, sizeof(path))) {
-		say("the path of BILGE_REPORT is too long");
-		return 2;
-	}
-	/* Appended: what other processes reported there is not lost. */
-	fd = sys_open(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
-	if (fd < 0) {
-		say("the report %s cannot be written (error %d)", path, -fd);
-		return 2;
-	}
-	return fd;
-}
-
-static void
-print_report(struct record *memory, const struct leak_group *groups,
-	     size_t count)
-{
-	int fd;
-
-	if (count == 0)
-		return;
-	fd = open_report();
-	if (fd < 0)
-		return;
-	if (memory == NULL || memory->has_failed ||
-	    !render_report(memory->fd, fd, environ))
-		text_write(fd, groups, count);
-	if (fd != 2)
-		sys_close(fd);
-}
-
-static void
-sum_up(const struct leak_group *groups, size_t count)
-{
-	stats.leak = (struct leak_stats){ 0 };
-	for (size_t i = 0; i < count; i++) {
-		if (groups[i].is_direct) {
-			stats.leak.direct_bytes += groups[i].bytes;
-			stats.leak.direct_blocks += groups[i].blocks;
-		} else {
-			stats.leak.indirect_bytes += groups[i].bytes;
-			stats.leak.indirect_blocks += groups[i].blocks;
-		}
-	}
-}
-
-/*
  * check - everything the program had in callee-saved registers is in this
  * function's frame or above, and the collector scans from here on.
  */
@@ -537,32 +557,19 @@ check(bool is_last)
 static size_t
 report_leaks(int exit_status, bool is_last)
 {
-	const struct leak_group *groups;
-	struct record memory;
-	bool has_memory;
-	size_t count, leaked;
+	size_t leaked = 0;
 	uint64_t mask;
 
 	if (bilge_mode != BILGE_ACTIVE || !bilge_is_tracking ||
 	    sys_getpid() != bilge.pid)
 		return 0;
 	mutator_mask_signals(&mask);
-	if (check(is_last) != 0) {
-		mutator_unmask_signals(mask);
-		return 0;
+	if (is_last && record_is_kept())
+		held_request(options->why);
+	if (check(is_last) == 0) {
+		leaked = tell_all(exit_status);
+		cycle_end();
 	}
-	groups = leaks_groups(&count);
-	sum_up(groups, count);
-	leaked = stats.leak.direct_blocks + stats.leak.indirect_blocks;
-	has_memory = count > 0 && record_open_memory(&memory);
-	if (has_memory)
-		record_start(&memory);
-	record_leaks(has_memory ? &memory : NULL, groups, count);
-	record_end(has_memory ? &memory : NULL, exit_status);
-	print_report(has_memory ? &memory : NULL, groups, count);
-	if (has_memory)
-		sys_close(memory.fd);
-	cycle_end();
 	mutator_unmask_signals(mask);
 	return leaked;
 }

@@ -9,6 +9,7 @@
 #define BILGE_H
 
 #include "heap/heap.h"
+#include "world/kernelrefs.h"
 
 /* How the library behaves in this process. */
 enum bilge_mode {
@@ -87,7 +88,7 @@ bool bilge_free(void *block, const char *function);
  *          *ret_foreign: it is not ours.
  */
 void *bilge_resize(void *block, size_t size, bool *ret_foreign,
-		   const char *function);
+		   const char *function, const void *caller);
 
 /* Threads.  See heap_thread_begin(), mutator_end(), mutator_joined(). */
 void bilge_thread_begin(bool has_own_stack);
@@ -95,11 +96,21 @@ void bilge_thread_end(bool keep_result);
 void bilge_thread_joined(uintptr_t thread_pointer);
 void bilge_thread_detached(uintptr_t thread_pointer);
 
+/* bilge_stack_made - see stacks_note(). */
+void bilge_stack_made(uintptr_t start, uintptr_t main_end);
+
 /*
  * bilge_thread_ahead - a thread is about to be made: what is easier done while
  * there are fewer is done now.
  */
 void bilge_thread_ahead(const void *caller);
+
+/*
+ * bilge_alone_begin, bilge_alone_end - no thread of ours exists in between.
+ * errno is left alone.
+ */
+void bilge_alone_begin(void);
+void bilge_alone_end(void);
 
 /* Fork, from the handlers of pthread_atfork(3). */
 void bilge_fork_prepare(void);

@@ -7,6 +7,7 @@
 #include "record_reader.h"
 #include "cmd.h"
 #include "escape.h"
+#include "held.h"
 #include "symbols.h"
 
 #include <errno.h>
@@ -55,11 +56,11 @@ get_number(const json_t *object, const char *name)
 	return json_integer_value(json_object_get(object, name));
 }
 
-/* "0x...": JSON's numbers lose the last bits of an address. */
-static bool
-get_address(const json_t *object, const char *name, uint64_t *ret_address)
+/* JSON's numbers lose the last bits of an address. */
+bool
+json_address(const json_t *json, uint64_t *ret_address)
 {
-	const char *text = json_string_value(json_object_get(object, name));
+	const char *text = json_string_value(json);
 	char *end;
 	uint64_t address;
 
@@ -73,9 +74,14 @@ get_address(const json_t *object, const char *name, uint64_t *ret_address)
 	return true;
 }
 
-/* One more element at the end of an array; the space doubles when full. */
-static void *
-append(void *array, size_t *count, size_t size)
+static bool
+get_address(const json_t *object, const char *name, uint64_t *ret_address)
+{
+	return json_address(json_object_get(object, name), ret_address);
+}
+
+void *
+record_append(void *array, size_t *count, size_t size)
 {
 	char *grown = array;
 
@@ -87,14 +93,11 @@ append(void *array, size_t *count, size_t size)
 	return grown;
 }
 
-static struct module *
-find_module(const struct record *record, const json_t *id)
+struct module *
+record_module(const struct record *record, long long number)
 {
 	struct module *const *modules = record->modules;
-	long long number = json_integer_value(id);
 
-	if (!json_is_integer(id))
-		return NULL;
 	/* The library counts from 0; other writers need not. */
 	if (number >= 0 && (size_t)number < record->module_count &&
 	    modules[number]->id == number)
@@ -109,9 +112,11 @@ static void
 read_frame(const struct record *record, const json_t *json,
     struct frame *frame)
 {
+	const json_t *id = json_object_get(json, "module");
 	uint64_t value;
 
-	frame->module = find_module(record, json_object_get(json, "module"));
+	frame->module = json_is_integer(id) ?
+	    record_module(record, json_integer_value(id)) : NULL;
 	if (get_address(json, "address", &value))
 		frame->address = value - 1;
 	if (frame->module != NULL) {
@@ -124,8 +129,8 @@ read_frame(const struct record *record, const json_t *json,
 		frame->symbol = get_text(json, "symbol");
 }
 
-static bool
-is_own_frame(const struct frame *frame)
+bool
+frame_is_own(const struct frame *frame)
 {
 	return frame->module != NULL &&
 	    strcmp(module_name(frame->module), LIBRARY) == 0;
@@ -142,7 +147,7 @@ read_frames(const struct record *record, const json_t *event,
 
 	for (size_t i = 0; i < count; i++) {
 		read_frame(record, json_array_get(json, i), &frames[used]);
-		if (used == 0 && is_own_frame(&frames[used])) {
+		if (used == 0 && frame_is_own(&frames[used])) {
 			free(frames[used].symbol);
 			memset(&frames[used], 0, sizeof(frames[used]));
 			continue;
@@ -228,6 +233,7 @@ clear(struct record *record)
 	free(record->exe);
 	free(record->barrier);
 	json_decref(record->cycles);
+	held_destroy(record->held);
 	memset(record, 0, sizeof(*record));
 }
 
@@ -262,7 +268,9 @@ read_module(struct record *record, const json_t *event)
 	module->path = get_text(event, "path");
 	module->build_id = get_text(event, "build_id");
 	get_address(event, "base", &module->base);
-	record->modules = append(record->modules, &record->module_count,
+	get_address(event, "start", &module->start);
+	get_address(event, "end", &module->end);
+	record->modules = record_append(record->modules, &record->module_count,
 	    sizeof(*record->modules));
 	record->modules[record->module_count - 1] = module;
 }
@@ -275,7 +283,7 @@ read_leak(struct record *record, const json_t *event)
 	size_t order = record->leak_count;
 	struct leak *leak;
 
-	record->leaks = append(record->leaks, &record->leak_count,
+	record->leaks = record_append(record->leaks, &record->leak_count,
 	    sizeof(*record->leaks));
 	leak = &record->leaks[order];
 	leak->order = order;
@@ -296,7 +304,7 @@ read_misuse(struct record *record, const json_t *event)
 {
 	struct misuse *misuse;
 
-	record->misuses = append(record->misuses, &record->misuse_count,
+	record->misuses = record_append(record->misuses, &record->misuse_count,
 	    sizeof(*record->misuses));
 	misuse = &record->misuses[record->misuse_count - 1];
 	misuse->function = get_text(event, "function");
@@ -343,6 +351,8 @@ read_event(struct record *record, const json_t *event, const char *name)
 		record->cycle_count++;
 	} else if (strcmp(name, "end") == 0) {
 		read_end(record, event);
+	} else {
+		held_read(record, event, name);
 	}
 	return NULL;
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct held;
 struct symbols;
 
 struct module {
@@ -20,6 +21,8 @@ struct module {
 	char *path;
 	char *build_id;			/* hexadecimal, "" for none */
 	uint64_t base;			/* address minus the file's address */
+	uint64_t start;			/* its mapping; 0 to 0: not known */
+	uint64_t end;
 	struct symbols *symbols;	/* NULL until symbols_find() */
 };
 
@@ -95,6 +98,8 @@ struct record {
 	struct misuse *misuses;
 	size_t misuse_count;
 
+	struct held *held;		/* NULL: what holds blocks is not known */
+
 	long long totals[TOTALS];
 	long long cycle_count;
 	json_t *cycles;			/* of the end; NULL without one */
@@ -114,6 +119,21 @@ struct record {
 struct record *record_read(FILE *in, const char **ret_why);
 
 void record_destroy(struct record *record);
+
+/* record_module - a module by its number, NULL when there is none. */
+struct module *record_module(const struct record *record, long long number);
+
+/* json_address - "0x..." as a number; false when it is none. */
+bool json_address(const json_t *json, uint64_t *ret_address);
+
+/*
+ * record_append - one more element, cleared, at the end of an array.
+ * Returns:  the array, whose space doubles when it is full.
+ */
+void *record_append(void *array, size_t *count, size_t size);
+
+/* frame_is_own - does a frame lie in libbilge itself? */
+bool frame_is_own(const struct frame *frame);
 
 /* module_name - the last part of the module's path. */
 const char *module_name(const struct module *module);

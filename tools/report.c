@@ -8,9 +8,12 @@
 #include "output.h"
 #include "record_reader.h"
 #include "render.h"
+#include "why.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
@@ -20,12 +23,13 @@ static const char help[] =
 "  --format=FORMAT     text (the default) or json\n"
 "  -o FILE             write there instead of to standard output\n"
 "  --top=N             only the N heaviest leaks; the summary is of all\n"
+"  --why=ADDRESS       what held the block at this address, instead\n"
 "  --help              this text\n"
 "  --version           the version\n"
 "\n"
 "Status: 0 rendered, 125 the record cannot be read, 2 wrong usage.\n";
 
-enum { FORMAT = 256, TOP, SUPPRESSIONS, GENERATE, BASELINE };
+enum { FORMAT = 256, TOP, SUPPRESSIONS, GENERATE, BASELINE, WHY };
 
 static const struct option options[] = {
 	{ "format", required_argument, NULL, FORMAT },
@@ -33,10 +37,26 @@ static const struct option options[] = {
 	{ "suppressions", required_argument, NULL, SUPPRESSIONS },
 	{ "generate-suppressions", no_argument, NULL, GENERATE },
 	{ "baseline", required_argument, NULL, BASELINE },
+	{ "why", required_argument, NULL, WHY },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
 };
+
+/* An address as it is printed, 0x and hexadecimal; the 0x may be missing. */
+static uint64_t
+address(const char *text)
+{
+	uint64_t number;
+	char *end;
+
+	errno = 0;
+	number = strtoull(text, &end, 16);
+	if (!isxdigit((unsigned char)text[0]) || *end != '\0' || errno != 0)
+		cmd_die(STATUS_USAGE, "--why takes an address, not '%s'",
+		    text);
+	return number;
+}
 
 static struct record *
 read_record(const char *path)
@@ -67,7 +87,8 @@ int
 report_main(int argc, char **argv)
 {
 	enum format format = FORMAT_TEXT;
-	const char *path = NULL;
+	const char *path = NULL, *why = NULL;
+	uint64_t where = 0;
 	size_t top = RENDER_ALL;
 	struct record *record;
 	FILE *out;
@@ -85,6 +106,10 @@ report_main(int argc, char **argv)
 		case TOP:
 			top = (size_t)cmd_number("--top", optarg, 0,
 			    INT_MAX);
+			break;
+		case WHY:
+			why = optarg;
+			where = address(why);
 			break;
 		case SUPPRESSIONS:
 			cmd_warn("--suppressions has no effect yet");
@@ -105,7 +130,10 @@ report_main(int argc, char **argv)
 
 	record = read_record(argv[optind]);
 	out = output_open(path, stdout);
-	render(record, format, top, out);
+	if (why != NULL)
+		why_render(record, where, format, out);
+	else
+		render(record, format, top, out);
 	output_close(out, path);
 	record_destroy(record);
 	return STATUS_OK;

@@ -188,6 +188,8 @@ prepare_record(struct run *run)
 		    run->directory);
 	pattern = cmd_printf("%s/%%p", run->directory);
 	settings_put("RECORD", pattern);
+	/* It is rendered once and gone: nobody can ask it. */
+	settings_put("WHY", "0");
 	free(pattern);
 }
 

@@ -44,6 +44,12 @@ struct label {
 	bool is_local;
 };
 
+struct labels {
+	struct label *list;
+	size_t count;
+	bool is_made;
+};
+
 struct known {
 	uint64_t offset;
 	struct place place;
@@ -60,9 +66,9 @@ struct symbols {
 	size_t range_count;
 	bool has_ranges;
 
-	struct label *labels;		/* by address; made when first needed */
-	size_t label_count;
-	bool has_labels;
+	/* By address; made when first needed. */
+	struct labels functions;
+	struct labels objects;
 
 	struct known **table;		/* open addressing, never full */
 	size_t table_size;		/* a power of two */
@@ -269,12 +275,21 @@ compare_labels(const void *left, const void *right)
 	return strcmp(b->name, a->name);
 }
 
+static bool
+is_wanted(int type, bool objects)
+{
+	if (objects)
+		return type == STT_OBJECT || type == STT_COMMON;
+	return type == STT_FUNC || type == STT_GNU_IFUNC ||
+	    type == STT_NOTYPE;
+}
+
 /*
  * libdwfl looks at every symbol for each address.  That is too slow for files
  * with a million of them, so they are sorted once.
  */
 static void
-make_labels(struct symbols *symbols)
+make_labels(struct symbols *symbols, struct labels *labels)
 {
 	int count = dwfl_module_getsymtab(symbols->module);
 	struct label *label;
@@ -282,55 +297,62 @@ make_labels(struct symbols *symbols)
 	GElf_Word section;
 	const char *name;
 	GElf_Sym symbol;
-	int type;
 
-	symbols->has_labels = true;
+	labels->is_made = true;
 	if (count <= 0)
 		return;
-	symbols->labels = cmd_alloc((size_t)count * sizeof(*label));
+	labels->list = cmd_alloc((size_t)count * sizeof(*label));
 	for (int i = 1; i < count; i++) {
 		name = dwfl_module_getsym_info(symbols->module, i, &symbol,
 		    &address, &section, NULL, NULL);
-		type = GELF_ST_TYPE(symbol.st_info);
 		if (name == NULL || *name == '\0' || section == SHN_UNDEF ||
-		    section == SHN_ABS || (type != STT_FUNC &&
-		    type != STT_GNU_IFUNC && type != STT_NOTYPE))
+		    section == SHN_ABS || !is_wanted(
+		    GELF_ST_TYPE(symbol.st_info), labels == &symbols->objects))
 			continue;
-		label = &symbols->labels[symbols->label_count++];
+		label = &labels->list[labels->count++];
 		label->address = address;
 		label->size = symbol.st_size;
 		label->name = name;
 		label->is_local = GELF_ST_BIND(symbol.st_info) == STB_LOCAL;
 	}
-	qsort(symbols->labels, symbols->label_count, sizeof(*label),
-	    compare_labels);
+	qsort(labels->list, labels->count, sizeof(*label), compare_labels);
 }
 
-/* The name of the symbol that an offset lies in, or NULL. */
-static const char *
-find_label(struct symbols *symbols, uint64_t offset)
+/* The symbol that an offset lies in, or NULL. */
+static const struct label *
+find_label(struct symbols *symbols, struct labels *labels, uint64_t offset)
 {
 	GElf_Addr address = offset + symbols->bias;
 	size_t low = 0, high, middle;
 	const struct label *label;
 
-	if (!symbols->has_labels)
-		make_labels(symbols);
-	high = symbols->label_count;
+	if (!labels->is_made)
+		make_labels(symbols, labels);
+	high = labels->count;
 	while (low < high) {
 		middle = low + (high - low) / 2;
-		if (symbols->labels[middle].address <= address)
+		if (labels->list[middle].address <= address)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	/* Symbols nest, but not deeply: labels inside of a function. */
 	for (size_t tries = 0; low > 0 && tries < 16; tries++) {
-		label = &symbols->labels[--low];
+		label = &labels->list[--low];
 		if (address - label->address < label->size)
-			return label->name;
+			return label;
 	}
 	return NULL;
+}
+
+/* The name of the function that an offset lies in, or NULL. */
+static const char *
+find_function(struct symbols *symbols, uint64_t offset)
+{
+	const struct label *label = find_label(symbols, &symbols->functions,
+	    offset);
+
+	return label != NULL ? label->name : NULL;
 }
 
 /* ------------------------------------------------------------- naming */
@@ -506,7 +528,7 @@ add_scopes(struct symbols *symbols, struct place *place, uint64_t offset,
 		tag = dwarf_tag(&scopes[i]);
 		if (tag == DW_TAG_subprogram) {
 			label = is_c(unit) ? NULL :
-			    find_label(symbols, offset);
+			    find_function(symbols, offset);
 			location->function = function_name(&scopes[i], label);
 			break;
 		}
@@ -519,7 +541,7 @@ add_scopes(struct symbols *symbols, struct place *place, uint64_t offset,
 	}
 	/* Without a function around it the symbol is what there is. */
 	if (location->function == NULL)
-		location->function = demangle(find_label(symbols, offset));
+		location->function = demangle(find_function(symbols, offset));
 }
 
 static void
@@ -535,7 +557,7 @@ describe(struct symbols *symbols, uint64_t offset, struct place *place)
 		return;
 	address = offset + symbols->bias - symbols->dwarf_bias;
 	if (symbols->dwarf == NULL || !find_unit(symbols, address, &unit)) {
-		location->function = demangle(find_label(symbols, offset));
+		location->function = demangle(find_function(symbols, offset));
 		return;
 	}
 
@@ -617,6 +639,33 @@ symbols_find(struct frame *frame)
 	return &known->place;
 }
 
+bool
+symbols_is_same_file(const struct module *module)
+{
+	struct symbols symbols = { 0 };
+	bool result = open_file(&symbols, module->path, module->build_id);
+
+	if (result)
+		dwfl_end(symbols.dwfl);
+	return result;
+}
+
+char *
+symbols_object(struct module *module, uint64_t offset, uint64_t *ret_into)
+{
+	const struct label *label;
+
+	if (module->symbols == NULL)
+		module->symbols = open_module(module);
+	if (module->symbols->module == NULL)
+		return NULL;
+	label = find_label(module->symbols, &module->symbols->objects, offset);
+	if (label == NULL)
+		return NULL;
+	*ret_into = offset + module->symbols->bias - label->address;
+	return demangle(label->name);
+}
+
 void
 symbols_destroy(struct symbols *symbols)
 {
@@ -636,7 +685,8 @@ symbols_destroy(struct symbols *symbols)
 	}
 	free(symbols->table);
 	free(symbols->ranges);
-	free(symbols->labels);
+	free(symbols->functions.list);
+	free(symbols->objects.list);
 	dwfl_end(symbols->dwfl);
 	free(symbols);
 }

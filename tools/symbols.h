@@ -6,8 +6,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct frame;
+struct module;
 struct symbols;
 
 /* One function at a place; several where calls were inlined. */
@@ -35,6 +37,17 @@ struct place {
  *           knowledge it is one location without a function.
  */
 const struct place *symbols_find(struct frame *frame);
+
+/*
+ * symbols_object - name the variable that an offset in a module lies in.
+ * Returns:  its name, which the caller frees, with *ret_into the bytes from
+ *           its beginning; NULL when it is not known.
+ */
+char *symbols_object(struct module *module, uint64_t offset,
+    uint64_t *ret_into);
+
+/* symbols_is_same_file - is the file at the module's path the one it was? */
+bool symbols_is_same_file(const struct module *module);
 
 /* symbols_destroy - forget what is known of a module; NULL is fine. */
 void symbols_destroy(struct symbols *symbols);

@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 
+#include <immintrin.h>
 #include <sys/ucontext.h>
 
 #define ARCH_PAGE_SIZE		((size_t)4096)
@@ -27,6 +28,7 @@
 #define ARCH_TCB_TCB		0x00
 #define ARCH_TCB_DTV		0x08
 #define ARCH_TCB_SELF		0x10
+#define ARCH_TCB_STACK_GUARD	0x28
 #define ARCH_TCB_POINTER_GUARD	0x30
 
 /* arch_syscall - one system call; -errno in the result, errno untouched. */
@@ -59,6 +61,48 @@ arch_vfork(int end_signal)
 	return arch_syscall(56, 0x100 | 0x4000 | end_signal, 0, 0, 0, 0, 0);
 }
 
+/*
+ * arch_clone_thread - a thread of this process that libc does not know.
+ *
+ * It runs entry(argument) on its own stack and thread area with the caller's
+ * signal mask, and then ends.
+ *
+ * Units:   stack_end, one past the highest byte, a multiple of 16; area, a
+ *          thread pointer from arch_thread_area_init(); alive, not 0 as long
+ *          as it lives: the kernel clears it and wakes a shared futex there.
+ * Returns: its tid, or -errno.
+ */
+ALWAYS_INLINE long
+arch_clone_thread(uintptr_t stack_end, uintptr_t area, _Atomic uint32_t *alive,
+		  void (*entry)(void *), void *argument)
+{
+	/* VM FS FILES SIGHAND THREAD SYSVSEM SETTLS, _SETTID, _CLEARTID. */
+	const long flags = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 |
+			   0x80000 | 0x100000 | 0x200000;
+	register long r10 __asm__("r10") = (long)alive;
+	register long r8 __asm__("r8") = (long)area;
+	register long r12 __asm__("r12") = (long)argument;
+	register long r13 __asm__("r13") = (long)entry;
+	long ret;
+
+	__asm__ volatile("syscall\n\t"
+			 "testq %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xorl %%ebp, %%ebp\n\t"
+			 "movq %%r12, %%rdi\n\t"
+			 "call *%%r13\n\t"
+			 "movl $60, %%eax\n\t"	/* exit */
+			 "xorl %%edi, %%edi\n\t"
+			 "syscall\n\t"
+			 "ud2\n"
+			 "1:"
+			 : "=a"(ret)
+			 : "a"(56L), "D"(flags), "S"(stack_end), "d"(alive),
+			   "r"(r10), "r"(r8), "r"(r12), "r"(r13)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
 ALWAYS_INLINE void
 arch_pause(void)
 {
@@ -73,6 +117,40 @@ arch_thread_pointer(void)
 
 	__asm__("movq %%fs:0, %0" : "=r"(tp));
 	return tp;
+}
+
+/*
+ * arch_thread_area_init - make zeroed memory the thread area of a thread that
+ * libc does not know: the words that compiled code reads are the caller's.
+ * Units:   size, bytes; own thread-local variables lie within size -
+ *          ARCH_TCB_SIZE below the thread pointer.
+ * Returns: the thread pointer.
+ */
+ALWAYS_INLINE uintptr_t
+arch_thread_area_init(void *memory, size_t size)
+{
+	uintptr_t tp = ((uintptr_t)memory + size - ARCH_TCB_SIZE) &
+		       ~(uintptr_t)63;
+	uintptr_t self = arch_thread_pointer();
+
+	*(uintptr_t *)(tp + ARCH_TCB_TCB) = tp;
+	*(uintptr_t *)(tp + ARCH_TCB_SELF) = tp;
+	*(uintptr_t *)(tp + ARCH_TCB_STACK_GUARD) =
+		*(uintptr_t *)(self + ARCH_TCB_STACK_GUARD);
+	*(uintptr_t *)(tp + ARCH_TCB_POINTER_GUARD) =
+		*(uintptr_t *)(self + ARCH_TCB_POINTER_GUARD);
+	return tp;
+}
+
+/* arch_gs_base - the base of the segment that libc leaves to the program. */
+ALWAYS_INLINE uintptr_t
+arch_gs_base(void)
+{
+	uintptr_t base = 0;
+
+	/* arch_prctl(ARCH_GET_GS) */
+	arch_syscall(158, 0x1004, (long)&base, 0, 0, 0, 0);
+	return base;
 }
 
 ALWAYS_INLINE uintptr_t
@@ -93,10 +171,95 @@ arch_context_sp(const void *ucontext)
 	return (uintptr_t)uc->uc_mcontext.gregs[REG_RSP];
 }
 
+/* Registers as a debugger numbers them (psABI, figure 3.36): 16 is rip. */
+#define ARCH_REGISTERS		17
+#define ARCH_REGISTER_SP	7
+
+/* arch_context_registers - those of an interrupted thread. */
+ALWAYS_INLINE void
+arch_context_registers(const void *ucontext, uintptr_t *ret)
+{
+	static const unsigned char order[ARCH_REGISTERS] = {
+		REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP,
+		REG_RSP, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13,
+		REG_R14, REG_R15, REG_RIP,
+	};
+	const ucontext_t *uc = ucontext;
+
+	for (unsigned i = 0; i < ARCH_REGISTERS; i++)
+		ret[i] = (uintptr_t)uc->uc_mcontext.gregs[order[i]];
+}
+
 /*
- * arch_demangle - undo glibc's PTR_MANGLE (sysdeps/unix/sysv/linux/x86_64):
- * rotate left by 17 after xor with the guard.
+ * arch_save_registers - the caller's own: those that a call keeps, the stack
+ * pointer and where this is; the others are not set.
  */
+ALWAYS_INLINE void
+arch_save_registers(uintptr_t *ret)
+{
+	__asm__ volatile("movq %%rbx, 24(%0)\n\tmovq %%rbp, 48(%0)\n\t"
+			 "movq %%rsp, 56(%0)\n\tmovq %%r12, 96(%0)\n\t"
+			 "movq %%r13, 104(%0)\n\tmovq %%r14, 112(%0)\n\t"
+			 "movq %%r15, 120(%0)\n\t"
+			 "leaq 0(%%rip), %%rax\n\tmovq %%rax, 128(%0)"
+			 : : "r"(ret) : "rax", "memory");
+}
+
+/* arch_context_mask - the signals an interrupted thread blocks, as sys.h. */
+ALWAYS_INLINE uint64_t
+arch_context_mask(const void *ucontext)
+{
+	const ucontext_t *uc = ucontext;
+	uint64_t mask;
+
+	__builtin_memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
+	return mask;
+}
+
+/*
+ * arch_context_is_interrupted_call - was a system call ended by the signal,
+ * and fails?  The instruction leaves the address behind it in rcx too.
+ */
+ALWAYS_INLINE bool
+arch_context_is_interrupted_call(const void *ucontext)
+{
+	const greg_t *gregs = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
+
+	return gregs[REG_RAX] == -4 /* EINTR */ &&
+	       gregs[REG_RCX] == gregs[REG_RIP];
+}
+
+/*
+ * arch_pointer_guard - what glibc mangles pointers with in this process: those
+ * in a jmp_buf, of the stack and the frame, and those of functions in the
+ * lists of exit().
+ */
+ALWAYS_INLINE uintptr_t
+arch_pointer_guard(void)
+{
+	uintptr_t guard;
+
+	__asm__("movq %%fs:%c1, %0"
+		: "=r"(guard) : "i"(ARCH_TCB_POINTER_GUARD));
+	return guard;
+}
+
+/*
+ * arch_mangle, arch_demangle - glibc's PTR_MANGLE and its reverse
+ * (sysdeps/unix/sysv/linux/x86_64): rotate left by 17 after xor with the
+ * guard.
+ *
+ * For many words at once: word & arch_mangle(mask, 0) is arch_mangle(base,
+ * guard) & arch_mangle(mask, 0) exactly if what the word hides is, under that
+ * mask, the same as the base.
+ */
+ALWAYS_INLINE uintptr_t
+arch_mangle(uintptr_t word, uintptr_t guard)
+{
+	word ^= guard;
+	return (word << 17) | (word >> 47);
+}
+
 ALWAYS_INLINE uintptr_t
 arch_demangle(uintptr_t word, uintptr_t guard)
 {
@@ -113,6 +276,52 @@ arch_demangle(uintptr_t word, uintptr_t guard)
 		: "+&r"(selected_)					\
 		: "r"(b), "m"(a), "m"(yes) : "cc");			\
 	selected_; })
+
+/*
+ * arch_filter_range - which of eight words lie in [base, base + 2^shift), as
+ * they are or demangled.  Bit i of the result stands for the i-th word.  For
+ * functions marked with ARCH_FILTER_TARGET, where arch_can_filter_range() says
+ * so.
+ */
+#define ARCH_HAS_RANGE_FILTER	1
+#define ARCH_FILTER_TARGET	__attribute__((target("avx2")))
+#define ARCH_FILTER_BYTES	((size_t)64)
+
+ARCH_FILTER_TARGET static inline unsigned
+arch_filter_four(__m256i words, __m256i base, __m128i shift, __m256i guard)
+{
+	__m256i zero = _mm256_setzero_si256();
+	__m256i plain = _mm256_sub_epi64(words, base);
+	__m256i hidden = _mm256_or_si256(_mm256_srli_epi64(words, 17),
+					 _mm256_slli_epi64(words, 47));
+
+	hidden = _mm256_sub_epi64(_mm256_xor_si256(hidden, guard), base);
+	plain = _mm256_cmpeq_epi64(_mm256_srl_epi64(plain, shift), zero);
+	hidden = _mm256_cmpeq_epi64(_mm256_srl_epi64(hidden, shift), zero);
+	return (unsigned)_mm256_movemask_pd(
+		_mm256_castsi256_pd(_mm256_or_si256(plain, hidden)));
+}
+
+ARCH_FILTER_TARGET static inline unsigned
+arch_filter_range(const void *words, uintptr_t base, unsigned shift,
+		  uintptr_t guard)
+{
+	const __m256i *p = words;
+	__m256i bases = _mm256_set1_epi64x((long long)base);
+	__m256i guards = _mm256_set1_epi64x((long long)guard);
+	__m128i count = _mm_cvtsi32_si128((int)shift);
+
+	return arch_filter_four(_mm256_loadu_si256(p), bases, count, guards) |
+	       arch_filter_four(_mm256_loadu_si256(p + 1), bases, count,
+				guards) << 4;
+}
+
+static inline bool
+arch_can_filter_range(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx2");
+}
 
 /*
  * arch_pin - keep an address in a register up to this point of the program,

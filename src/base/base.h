@@ -38,6 +38,7 @@
 #define TIB		((size_t)1 << 40)
 
 #define NSEC_PER_SEC	UINT64_C(1000000000)
+#define NSEC_PER_USEC	UINT64_C(1000)
 #define NSEC_PER_MSEC	UINT64_C(1000000)
 
 #define ARRAY_LEN(a)	(sizeof(a) / sizeof((a)[0]))

@@ -6,14 +6,17 @@
 #include "base/sys.h"
 
 #include "base/arch.h"
+#include "base/bits.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/mman.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -71,6 +74,17 @@ sys_is_readable(uintptr_t addr)
 	 * EFAULT, a good one EINVAL.  No filter forbids this call.
 	 */
 	return CALL4(SYS_rt_sigprocmask, ~0, addr, NULL, 8) != -EFAULT;
+}
+
+long
+sys_copy_from(uintptr_t from, void *to, size_t size)
+{
+	/* struct iovec */
+	const uintptr_t local[2] = { (uintptr_t)to, size };
+	const uintptr_t remote[2] = { from, size };
+
+	return arch_syscall(SYS_process_vm_readv, sys_getpid(), (long)local, 1,
+			    (long)remote, 1, 0);
 }
 
 /*
@@ -342,6 +356,33 @@ sys_sigaction(int sig, void (*handler)(int, siginfo_t *, void *), int flags)
 	return (int)CALL4(SYS_rt_sigaction, sig, &action, NULL, 8);
 }
 
+bool
+sys_has_handler(int sig)
+{
+	struct kernel_sigaction action = { .handler = NULL };
+
+	/* SIG_DFL and SIG_IGN are 0 and 1. */
+	return CALL4(SYS_rt_sigaction, sig, NULL, &action, 8) == 0 &&
+	       (uintptr_t)action.handler > 1;
+}
+
+uint64_t
+sys_sigpending(void)
+{
+	uint64_t set = 0;
+
+	return CALL2(SYS_rt_sigpending, &set, sizeof(set)) == 0 ? set : 0;
+}
+
+uintptr_t
+sys_alternate_stack(void)
+{
+	stack_t stack = { .ss_sp = NULL };
+
+	CALL2(SYS_sigaltstack, NULL, &stack);
+	return (uintptr_t)stack.ss_sp;
+}
+
 int
 sys_sigprocmask(int how, const uint64_t *set, uint64_t *ret_old)
 {
@@ -366,6 +407,51 @@ sys_futex_wake(_Atomic uint32_t *word, unsigned count)
 	return (int)CALL3(SYS_futex, word, FUTEX_WAKE_PRIVATE, count);
 }
 
+void
+sys_wait_cleared(_Atomic uint32_t *word)
+{
+	uint32_t value;
+
+	while ((value = load_acquire(word)) != 0)
+		CALL4(SYS_futex, word, FUTEX_WAIT, value, NULL);
+}
+
+int
+sys_set_nice(int tid, int nice)
+{
+	return (int)CALL3(SYS_setpriority, PRIO_PROCESS, tid, nice);
+}
+
+unsigned
+sys_cpu_count(void)
+{
+	uint64_t set[128] = { 0 };
+	long size = CALL3(SYS_sched_getaffinity, 0, sizeof(set), set);
+	unsigned count = 0;
+
+	for (long i = 0; i < size / 8; i++)
+		count += bits_count(set[i]);
+	return MAX(count, 1u);
+}
+
+int
+sys_userfaultfd(void)
+{
+	return (int)CALL1(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK |
+			  UFFD_USER_MODE_ONLY);
+}
+
+void
+sys_sleep_ns(uint64_t ns)
+{
+	struct timespec t = {
+		.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+		.tv_nsec = (long)(ns % NSEC_PER_SEC),
+	};
+
+	CALL4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
 static uint64_t
 clock_ns(clockid_t clock)
 {
@@ -387,6 +473,12 @@ uint64_t
 sys_realtime_ns(void)
 {
 	return clock_ns(CLOCK_REALTIME);
+}
+
+uint64_t
+sys_thread_cpu_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 uint64_t

@@ -26,6 +26,12 @@ long sys_mremap(uintptr_t addr, size_t old_size, size_t new_size, int flags,
 		uintptr_t new_addr);
 /* sys_is_readable - can the 8 bytes at a multiple of 8 be read? */
 bool sys_is_readable(uintptr_t addr);
+/*
+ * sys_copy_from - copy memory that may not be there.
+ * Returns: bytes copied, fewer than size where it ends; -EFAULT, nothing is
+ *          there; another -errno where a filter forbids it.
+ */
+long sys_copy_from(uintptr_t from, void *to, size_t size);
 
 /* Files. */
 /* sys_open, sys_memfd_create - a used up soft limit does not stop them. */
@@ -67,12 +73,39 @@ _Noreturn void sys_exit_group(int status);
 /* Signals.  A set is the kernel's: one bit a signal, bit 0 is signal 1. */
 int sys_sigaction(int sig, void (*handler)(int, siginfo_t *, void *),
 		  int flags);
+/* sys_has_handler - is this signal caught? */
+bool sys_has_handler(int sig);
+/* sys_sigpending - those that wait to be unblocked by the caller. */
+uint64_t sys_sigpending(void);
+/* sys_alternate_stack - the calling thread's; 0: it has none. */
+uintptr_t sys_alternate_stack(void);
 int sys_sigprocmask(int how, const uint64_t *set, uint64_t *ret_old);
 
 /* Futexes: private unless named otherwise. */
 int sys_futex_wait(_Atomic uint32_t *word, uint32_t value,
 		   uint64_t timeout_ns);
 int sys_futex_wake(_Atomic uint32_t *word, unsigned count);
+
+/*
+ * sys_wait_cleared - until the kernel has cleared a word that names a thread
+ * made with CLONE_CHILD_CLEARTID.
+ */
+void sys_wait_cleared(_Atomic uint32_t *word);
+
+/* sys_set_nice - of one thread. */
+int sys_set_nice(int tid, int nice);
+
+/* sys_cpu_count - processors this process may use, at least 1. */
+unsigned sys_cpu_count(void);
+
+/* sys_thread_cpu_ns - what the calling thread has computed so far. */
+uint64_t sys_thread_cpu_ns(void);
+
+/* sys_userfaultfd - for faults of user code only: needs no privilege. */
+int sys_userfaultfd(void);
+
+/* sys_sleep_ns - for at least this long. */
+void sys_sleep_ns(uint64_t ns);
 
 /* Clocks, nanoseconds. */
 uint64_t sys_monotonic_ns(void);

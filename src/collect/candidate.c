@@ -30,20 +30,12 @@ candidate_is_block(const struct span *span, uint32_t slot)
 bool
 candidate_find(uintptr_t word, struct block *ret)
 {
-	struct span *span = arena_span_of(word);
-	uint32_t slot = 0;
+	struct block b = { .part = 0 };
 
-	if (span == NULL || word < span->base)
+	if (!candidate_locate(word, &b) ||
+	    !candidate_is_block(b.span, b.slot))
 		return false;
-	if (!span_is_large(span)) {
-		slot = span_slot_of(span, word);
-		if (slot >= span->slot_count)
-			return false;
-	}
-	if (!candidate_is_block(span, slot))
-		return false;
-	ret->span = span;
-	ret->slot = slot;
+	*ret = b;
 	return true;
 }
 

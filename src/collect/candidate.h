@@ -1,6 +1,6 @@
 /*
  * candidate.h - is this word a block?
- * Defaults: Context: stopped.
+ * Defaults: Context: collector; stopped, or of blocks that are not claimed.
  */
 #ifndef BILGE_CANDIDATE_H
 #define BILGE_CANDIDATE_H
@@ -11,15 +11,57 @@
 struct block {
 	struct span *span;
 	uint32_t slot;
+	uint32_t part;		/* of a large one: from here on, see marker.c */
 };
 
 /*
- * candidate_find - the block a word points to, into or just past.
+ * candidate_locate - the slot a word points into.
  *
- * The only place where a word becomes a block.  A slot that is free or
- * claimed is none.
+ * The only place where a word becomes a slot.
  *
+ * Returns: false when it points into none.
+ */
+ALWAYS_INLINE bool
+candidate_locate(uintptr_t word, struct block *ret)
+{
+	struct span *span = arena_span_of(word);
+	uint32_t slot = 0;
+
+	/* It may have been given to the table just now: acquire, S4. */
+	atomic_thread_fence(memory_order_acquire);
+	if (span == NULL || word < span->base)
+		return false;
+	if (!span_is_large(span)) {
+		slot = span_slot_of(span, word);
+		if (slot >= span->slot_count)
+			return false;
+	}
+	ret->span = span;
+	ret->slot = slot;
+	return true;
+}
+
+/*
+ * candidate_is_taken - is a slot not free?  Claimed ones may be told taken.
+ * May be asked while the program runs: of a block that it holds all the time
+ * the answer is yes.
+ */
+ALWAYS_INLINE bool
+candidate_is_taken(const struct span *span, uint32_t slot)
+{
+	size_t word = slot / WORD_BITS;
+	uint64_t gone = load_relaxed(&span->returned[word]);
+
+	if (!span_is_large(span))
+		gone |= __atomic_load_n(&span->free[word], __ATOMIC_RELAXED);
+	return ((gone >> (slot % WORD_BITS)) & 1) == 0;
+}
+
+/*
+ * candidate_find - the block a word points to, into or just past.  A slot that
+ * is free or claimed is none.
  * Returns: false when the word is no block's address.
+ * Context: stopped.
  */
 bool candidate_find(uintptr_t word, struct block *ret_block);
 

@@ -1,35 +1,60 @@
 /*
  * cycle.c - one collection.  The tour of the collector starts here.
  *
- *   1.  Memory for the mark stack is taken.                   world running
- *   2.  The world is stopped (stop.c).  Claimed slots are made black, so that
- *       none of them is taken for a leak (marker.c, H3).
- *   3.  Roots (roots.c) make blocks grey; grey blocks are scanned until none
- *       is left (marker.c).  What is still white cannot be reached.
- *   4.  The world goes on, unless the process is about to end.  New claims are
- *       black until step 5 is done.
- *   5.  White blocks are told apart, counted and grouped (leaks.c).
+ *   1.  Woken by collector.c.  The list of root ranges is     world running
+ *       read (roots.c), all marks are cleared.
+ *   2.  Arm: every page of the heap and of the larger root   world running
+ *       ranges becomes clean (tracked.c, barrier.c).
+ *   3.  First stop (stop.c): claimed slots become black,     world stopped
+ *       and from here on claims are born black.  Registers,
+ *       stacks and thread-local storage are scanned.
+ *   4.  Mark: root ranges, then what is grey, until nothing  world running
+ *       is (marker.c).
+ *   5.  Pre-clean: what the program wrote meanwhile is read  world running
+ *       again, as long as that becomes less.
+ *   6.  Second stop: what is dirty, threads, and the ranges  world stopped
+ *       that cannot be tracked are scanned, and what is grey
+ *       by that.  Where that takes longer than a slice, the
+ *       world goes on in between, for shorter and shorter
+ *       times.  What is white now cannot be reached.
+ *   7.  Sweep: white blocks are told, condemned, reclaimed   world running
+ *       (leaks.c, sweep.c).  Then claims are white again.
+ *
+ * With a barrier that cannot follow a running program, and in the check at
+ * exit, 3 to 6 are one stop.
  *
  * Always true:
- *   Y1  leaks are told only after a mark that was complete: a thread that did
- *       not stop or a root that could not be read abandons the cycle (M3);
- *   Y2  while the world stands nothing is allocated and no lock is taken that
- *       a stopped thread could hold (M4).
+ *   Y1  leaks are told, and blocks reclaimed, only after a mark that was
+ *       complete: a thread that did not stop, a root that could not be read,
+ *       a page whose state is not known abandons the cycle (M3);
+ *   Y2  while the world stands no lock is taken that a stopped thread could
+ *       hold (M4);
+ *   Y3  a page was clean before the first of its words was read (M2), and the
+ *       cycle ends with a stop in which nothing was dirty and nothing grey
+ *       (M1).
  *
- * One collection at a time: cycle.lock (RANK_CYCLE).
+ * One collection at a time: cycle.lock (RANK_CYCLE).  Who wants it while a
+ * cycle runs raises `wanted`, and the cycle gives up.  A fork does not wait: in
+ * the child there is no cycle (cycle_fork_child()).
  */
 #include "collect/cycle.h"
 
 #include "base/lock.h"
 #include "base/panic.h"
 #include "base/sys.h"
+#include "collect/barrier.h"
 #include "collect/grey.h"
 #include "collect/marker.h"
+#include "collect/tracked.h"
+#include "collect/verify.h"
 #include "heap/heap.h"
+#include "report/held.h"
 #include "settings/options.h"
 #include "settings/stats.h"
+#include "world/crew.h"
 #include "world/pages.h"
 #include "world/roots.h"
+#include "world/stacks.h"
 #include "world/stop.h"
 
 #include <errno.h>
@@ -37,86 +62,541 @@
 /* A thread in a slow path of ours needs microseconds; in a fault, a disk. */
 #define STOP_LIMIT_NS	(3 * NSEC_PER_SEC)
 
-static struct lock cycle_lock = LOCK_INIT(RANK_CYCLE);
+/* What one stop may take, besides the time to stop; see step 6. */
+#define SLICE_NS	(500 * NSEC_PER_MSEC / 1000)
 
-/* Guarded by RANK_CYCLE: from cycle_check() to cycle_end(). */
-static bool world_is_stopped;
+/* Pre-cleaning goes on while so many pages are dirty: 0.2 ms to read again. */
+#define DIRTY_FEW	256u
+#define PRECLEAN_MAX	8u
+
+/*
+ * In step 6 the world runs at first for so long between two stops, and for
+ * half of that each time until the rest fits into one.
+ */
+#define RUN_NS		(1000 * NSEC_PER_MSEC / 1000)
+#define RUN_MIN_NS	(30 * NSEC_PER_MSEC / 1000)
+/* After so many the stop takes what it takes. */
+#define SLICES_MAX	200u
+
+/* What is scanned between two looks at the clock: 20 to 100 us. */
+#define BUDGET		(128 * KIB)
+
+/* How deep calls go that return before the next cycle, mostly. */
+#define STALE_BELOW	(32 * KIB)
+
+/* A worker computes for so long, then rests as BILGE_CPU wants. */
+#define WORK_NS		(2 * NSEC_PER_MSEC)
+
+/* So many abandoned cycles in a row are worth a line, and again each time. */
+#define ABANDONED_SAY	3u
+
+_Atomic uint32_t cycle_phase;
+
+static struct {
+	struct lock lock;
+	/* Atomic: how many wait for the lock; a cycle gives up for them. */
+	_Atomic uint32_t wanted;
+
+	/* Guarded by lock. */
+	bool world_is_stopped;		/* from cycle_check() to cycle_end() */
+	bool has_second_mark;
+	unsigned workers;
+	unsigned share;			/* of a worker's time, percent */
+	uint64_t work_begin_ns;
+	unsigned abandoned_in_a_row;
+} cycle = { .lock = LOCK_INIT(RANK_CYCLE) };
+
+void
+cycle_lock(void)
+{
+	atomic_fetch_add_explicit(&cycle.wanted, 1, memory_order_relaxed);
+	lock_acquire(&cycle.lock);
+	atomic_fetch_sub_explicit(&cycle.wanted, 1, memory_order_relaxed);
+}
+
+void
+cycle_unlock(void)
+{
+	lock_release(&cycle.lock);
+}
+
+static bool
+is_wanted(void)
+{
+	return load_relaxed(&cycle.wanted) != 0;
+}
 
 static void
-say_abandoned(const struct stop_failure *f)
+set_phase(enum cycle_phase phase)
 {
-	if (f->tid != 0)
-		say("leak check abandoned: thread %d: %s", f->tid, f->what);
-	else
-		say("leak check abandoned: %s", f->what);
+	store_release(&cycle_phase, phase);
 }
 
-/* mark_everything - steps 2 and 3, from the first parked thread to the last. */
-static int
-mark_everything(uintptr_t own_sp, bool is_last,
-		struct stop_failure *ret_failure)
-{
-	uint64_t begin_ns;
-	int error = roots_prepare();
+/* ----------------------------------------------------- beginning and ending */
 
-	if (error != 0) {
-		ret_failure->what = "/proc/self/maps cannot be read";
-		return error;
-	}
-	begin_ns = sys_monotonic_ns();
-	error = stop_begin(STOP_LIMIT_NS, own_sp, is_last, ret_failure);
-	if (error != 0)
-		return error;
-	stats.cycle.stop_ns = sys_monotonic_ns() - begin_ns;
-	store_relaxed(&cache_blackens, true);
-	marker_begin();
-	marker_grey_ignored();
-	error = roots_scan(options->roots == ROOTS_ALL, marker_scan_range);
-	if (error == 0)
-		marker_drain();
+/* prepare_second_mark - memory for it, if there is to be one. */
+static bool
+prepare_second_mark(bool with_held)
+{
+	size_t blocks = with_held ? held_prepare() : 0;
+
+	if (options->verify)
+		blocks = MAX(heap_statistics().used_slots, 1u);
+	if (blocks > 0 && !verify_prepare(blocks))
+		held_release();
 	else
-		ret_failure->what = "/proc/self/maps cannot be read";
-	if (!is_last || error != 0)
-		stop_end();
-	stats.cycle.pause_ns = sys_monotonic_ns() - begin_ns;
+		cycle.has_second_mark = blocks > 0;
+	return cycle.has_second_mark || !options->verify;
+}
+
+/* begin - Units: is_check, the world will stand from the mark's begin on. */
+static int
+begin(bool is_check)
+{
+	int error;
+
+	/* From here on a span found in the table stays a span (S5). */
+	span_defer(true);
+	heap_keep_pages(true);
+	/* What is told at exit should be exact; what is condemned, for good. */
+	stacks_keep_below(is_check ? 0 : STALE_BELOW);
+	pages_open();
+	if (!marker_begin() || !prepare_second_mark(is_check))
+		return -ENOMEM;
+	error = roots_prepare();
+	if (error == 0 && !is_check)
+		error = roots_list(options->roots == ROOTS_ALL);
 	return error;
 }
+
+static void
+end(void)
+{
+	/* Claims that are black still are so for nobody. */
+	store_relaxed(&cache_blackens, false);
+	if (cycle.has_second_mark)
+		verify_release();
+	cycle.has_second_mark = false;
+	marker_end();
+	pages_close();
+	heap_keep_pages(false);
+	span_defer(false);
+	set_phase(PHASE_IDLE);
+}
+
+static void
+say_abandoned(const char *what, const struct stop_failure *f)
+{
+	if (f->tid != 0)
+		say("%s abandoned: thread %d: %s", what, f->tid, f->what);
+	else
+		say("%s abandoned: %s", what, f->what);
+}
+
+/* ------------------------------------------------------------------ working */
+
+/* rest - leave the processors to the program, as BILGE_CPU says. */
+static void
+rest(void)
+{
+	uint64_t now = sys_monotonic_ns(), worked = now - cycle.work_begin_ns;
+
+	if (worked < WORK_NS || cycle.share >= 100)
+		return;
+	sys_sleep_ns(worked * (100 - cycle.share) / cycle.share);
+	cycle.work_begin_ns = sys_monotonic_ns();
+}
+
+static bool
+between(void)
+{
+	rest();
+	return !is_wanted();
+}
+
+/* drain - scan until nothing is grey, the time is up or we are wanted. */
+static bool
+drain(uint64_t end_ns)
+{
+	while (!marker_drain(marker_of(0), BUDGET)) {
+		if (end_ns == 0 ? !between() : sys_monotonic_ns() >= end_ns)
+			return false;
+	}
+	return true;
+}
+
+/* help - what the other members of the crew do while the program runs. */
+static void
+help(void *argument)
+{
+	struct marker *m = marker_of((unsigned)(uintptr_t)argument);
+
+	do
+		while (!marker_drain(m, BUDGET) && !is_wanted())
+			;
+	while (!is_wanted() && grey_wait());
+}
+
+/* mark_together - step 4 on several processors. */
+static bool
+mark_together(void)
+{
+	unsigned helpers = 0;
+
+	for (unsigned i = 1; i < cycle.workers; i++) {
+		grey_join();
+		if (crew_start(i, help, (void *)(uintptr_t)i) != 0) {
+			grey_leave();
+			break;
+		}
+		helpers++;
+	}
+	if (helpers == 0)
+		return drain(0);
+	grey_join();
+	do
+		if (!drain(0))
+			break;
+	while (grey_wait());
+	grey_stop();
+	for (unsigned i = 1; i <= helpers; i++)
+		crew_join(i);
+	/* What they were given last may have made more of it grey. */
+	return drain(0);
+}
+
+static void
+count_workers(void)
+{
+	uint64_t processors = sys_cpu_count();
+	uint64_t percent = processors * options->cpu;
+
+	cycle.workers = options->workers != 0
+		? (unsigned)options->workers : (unsigned)(percent / 100);
+	cycle.workers = MIN(MAX(cycle.workers, 1u), MARKERS_MAX);
+	cycle.share = options->workers != 0 ? 100
+		: (unsigned)MIN(percent / cycle.workers, 100u);
+	cycle.work_begin_ns = sys_monotonic_ns();
+}
+
+/* ----------------------------------------------------------------- stopping */
+
+/* stop_world - Units: own_sp, 0: the caller is no thread of the program. */
+static int
+stop_world(uintptr_t own_sp, bool is_last, uint64_t *ret_begin_ns,
+	   struct stop_failure *ret_failure)
+{
+	int error;
+
+	*ret_begin_ns = sys_monotonic_ns();
+	error = stop_begin(STOP_LIMIT_NS, own_sp, is_last, ret_failure);
+	if (error == 0)
+		histogram_add(&stats.cycle.stop_ns,
+			      sys_monotonic_ns() - *ret_begin_ns);
+	return error;
+}
+
+/* start_world - Returns: how long it stood. */
+static uint64_t
+start_world(uint64_t begin_ns)
+{
+	uint64_t ns;
+
+	stop_end();
+	ns = sys_monotonic_ns() - begin_ns;
+	histogram_add(&stats.cycle.pause_ns, ns);
+	return ns;
+}
+
+/* second_mark - after a complete one: is it, and what holds what?  Stopped. */
+static int
+second_mark(void)
+{
+	int error;
+
+	if (!cycle.has_second_mark)
+		return 0;
+	error = verify_run_stopped(held_is_prepared() ? held_reach : NULL);
+	if (error == 0 && held_is_prepared())
+		held_collect_stopped();
+	else
+		held_release();
+	return options->verify ? error : 0;
+}
+
+/* first_stop - step 3. */
+static int
+first_stop(struct cycle_report *report, struct stop_failure *ret_failure)
+{
+	uint64_t begin_ns;
+	size_t threads;
+	int error = stop_world(0, false, &begin_ns, ret_failure);
+
+	if (error != 0)
+		return error;
+	set_phase(PHASE_MARK);
+	marker_blacken_claims();				/* H3 */
+	error = roots_scan_threads(options->roots == ROOTS_ALL,
+				   marker_scan_range);
+	stop_threads(&threads);
+	report->threads = threads;
+	report->first_stop_ns = start_world(begin_ns);
+	if (error != 0)
+		ret_failure->what = "the threads' stacks cannot be read";
+	return error;
+}
+
+/* preclean - step 5. */
+static int
+preclean(struct cycle_report *report)
+{
+	size_t before = SIZE_MAX;
+
+	for (unsigned round = 0; round < PRECLEAN_MAX; round++) {
+		int error = tracked_collect();
+		size_t dirty = tracked_dirty_pages();
+
+		if (error != 0)
+			return error;
+		report->dirty_pages += dirty;
+		while (!tracked_scan_dirty(sys_monotonic_ns() + WORK_NS))
+			if (!between())
+				return -ECANCELED;
+		if (!drain(0))
+			return -ECANCELED;
+		if (dirty <= DIRTY_FEW || dirty > before / 4 * 3)
+			break;
+		before = dirty;
+	}
+	return 0;
+}
+
+/*
+ * try_to_finish - step 6, one slice of it.
+ * Returns: 0, with the world stopped and the mark complete; 1, the time was
+ *          up; -errno.
+ */
+static int
+try_to_finish(struct cycle_report *report, uint64_t end_ns)
+{
+	int error;
+
+	/* What an earlier slice has left comes first. */
+	if (!tracked_scan_dirty(end_ns))
+		return 1;
+	error = tracked_collect();
+	if (error != 0)
+		return error;
+	report->dirty_pages += tracked_dirty_pages();
+	if (!tracked_scan_dirty(end_ns))
+		return 1;
+	error = roots_scan_again(options->roots == ROOTS_ALL,
+				 marker_scan_range);
+	if (error != 0)
+		return error;
+	tracked_scan_rest();
+	return drain(end_ns) ? second_mark() : 1;		/* Y3 */
+}
+
+/* second_stop - step 6.  The world stands when it has returned 0. */
+static int
+second_stop(struct cycle_report *report, uint64_t *ret_begin_ns,
+	    struct stop_failure *ret_failure)
+{
+	uint64_t run_ns = RUN_NS;
+
+	for (unsigned slice = 0;; slice++) {
+		int error = stop_world(0, false, ret_begin_ns, ret_failure);
+		uint64_t end_ns = slice < SLICES_MAX
+			? sys_monotonic_ns() + SLICE_NS : UINT64_MAX;
+
+		if (error != 0)
+			return error;
+		error = try_to_finish(report, end_ns);
+		if (error == 0)
+			return 0;
+		start_world(*ret_begin_ns);
+		if (error < 0) {
+			ret_failure->what = "what was written is not known";
+			return error;
+		}
+		end_ns = sys_monotonic_ns() + run_ns;
+		if (tracked_scan_dirty(end_ns))
+			drain(end_ns);
+		if (is_wanted())
+			return -ECANCELED;
+		run_ns = MAX(run_ns / 2, RUN_MIN_NS);
+	}
+}
+
+/* mark_stopped - 3 to 6 in one stop, which lasts when it has returned 0. */
+static int
+mark_stopped(uintptr_t own_sp, bool is_last, uint64_t *ret_begin_ns,
+	     struct stop_failure *ret_failure)
+{
+	int error = stop_world(own_sp, is_last, ret_begin_ns, ret_failure);
+
+	if (error != 0)
+		return error;
+	set_phase(PHASE_MARK);
+	marker_blacken_claims();
+	marker_grey_ignored();
+	error = roots_scan(options->roots == ROOTS_ALL, marker_scan_range);
+	if (error == 0) {
+		drain(UINT64_MAX);
+		error = second_mark();
+	}
+	if (error == 0)
+		return 0;
+	ret_failure->what = error == -ENOMEM ? "out of memory"
+			    : "/proc/self/maps cannot be read";
+	start_world(*ret_begin_ns);
+	return error;
+}
+
+/* --------------------------------------------------- with the world running */
+
+static int
+mark_concurrently(struct cycle_report *report, uint64_t *ret_begin_ns,
+		  struct stop_failure *ret_failure)
+{
+	uint64_t begin_ns;
+	int error;
+
+	set_phase(PHASE_ARM);
+	error = tracked_begin();				/* M2 */
+	if (error != 0) {
+		ret_failure->what = "the barrier cannot be armed";
+		return error;
+	}
+	error = first_stop(report, ret_failure);
+	if (error != 0)
+		return error;
+	begin_ns = sys_monotonic_ns();
+	marker_grey_ignored();
+	tracked_scan_ranges(between);
+	if (!mark_together() || is_wanted())
+		return -ECANCELED;
+	ret_failure->what = "what was written is not known";
+	error = preclean(report);
+	if (error != 0)
+		return error;
+	error = second_stop(report, ret_begin_ns, ret_failure);
+	report->concurrent_ns = sys_monotonic_ns() - begin_ns;
+	return error;
+}
+
+static void
+abandon(int error, const struct stop_failure *failure)
+{
+	stats.cycle.abandoned++;
+	if (error == -ECANCELED)
+		return;
+	if (options->trace)
+		say("abandoned: error %d: %s", -error, failure->what);
+	if (failure->tid == 0 && error != -ENOMEM && error != -ENOSYS)
+		barrier_failed();
+	if (++cycle.abandoned_in_a_row % ABANDONED_SAY == 0)
+		say_abandoned("several cycles were", failure);
+}
+
+static uint64_t
+used_bytes(void)
+{
+	return heap_statistics().used_bytes;
+}
+
+int
+cycle_run(bool reclaims, struct cycle_report *report,
+	  void (*told)(const struct cycle_report *))
+{
+	struct stop_failure failure = { .what = "out of memory" };
+	uint64_t stop_begin_ns, cpu_ns = sys_thread_cpu_ns();
+	int error;
+
+	*report = (struct cycle_report){ .begin_ns = sys_monotonic_ns() };
+	lock_acquire(&cycle.lock);
+	count_workers();
+	report->used_before = used_bytes();
+	report->barrier = barrier_open()->name;
+	error = is_wanted() ? -ECANCELED : begin(false);
+	if (error == 0 && barrier_current()->is_concurrent)
+		error = mark_concurrently(report, &stop_begin_ns, &failure);
+	else if (error == 0)
+		error = mark_stopped(0, false, &stop_begin_ns, &failure);
+	if (error == 0) {
+		set_phase(PHASE_SWEEP);
+		report->second_stop_ns = start_world(stop_begin_ns);
+		report->live_bytes = marker_bytes();
+		report->root_bytes = tracked_root_bytes();
+		error = sweep_run(reclaims, &report->sweep);
+		failure.what = "out of memory";
+	}
+	tracked_end();
+	verify_settle();
+	stats.cycle.cpu_ns += report->cpu_ns = sys_thread_cpu_ns() - cpu_ns;
+	if (error == 0) {
+		cycle.abandoned_in_a_row = 0;
+		report->number = ++stats.cycle.count;
+		report->used_after = used_bytes();
+		stats.cycle.marked_bytes = report->live_bytes;
+		stats.cycle.dirty_pages += report->dirty_pages;
+		told(report);
+		leaks_release();
+	} else {
+		abandon(error, &failure);
+	}
+	end();
+	lock_release(&cycle.lock);
+	return error;
+}
+
+/* --------------------------------------------------------- in one stop only */
 
 int
 cycle_check(uintptr_t own_sp, bool is_last)
 {
 	struct stop_failure failure = { .what = "out of memory" };
-	uint64_t begin_ns = sys_monotonic_ns();
+	uint64_t start_ns = sys_monotonic_ns(), begin_ns;
 	bool is_stopped = false;
-	int error = -ENOMEM;
 	uint64_t mask;
+	int error;
 
-	lock_acquire(&cycle_lock);
+	cycle_lock();
 	/* A handler of this thread would change what is being marked. */
 	mutator_mask_signals(&mask);
-	pages_open();
-	if (grey_init(heap_statistics().used_slots)) {
-		error = mark_everything(own_sp, is_last, &failure);
-		is_stopped = error == 0 && is_last;
-		if (error == 0)
-			error = leaks_collect();
-		grey_fini();
+	error = begin(true);
+	if (error != 0 && error != -ENOMEM)
+		failure.what = "/proc/self/maps cannot be read";
+	if (error == 0)
+		error = mark_stopped(own_sp, is_last, &begin_ns, &failure);
+	if (error == 0) {
+		is_stopped = is_last;
+		set_phase(PHASE_SWEEP);
+		if (!is_stopped)
+			start_world(begin_ns);
+		else
+			histogram_add(&stats.cycle.pause_ns,
+				      sys_monotonic_ns() - begin_ns);
+		stats.cycle.marked_bytes = marker_bytes();
+		error = leaks_collect(LEAKS_ALL, NULL);
+		failure = (struct stop_failure){ .what = "out of memory" };
 	}
-	pages_close();
-	store_relaxed(&cache_blackens, false);
+	end();
 	if (error != 0) {
 		if (is_stopped)
 			stop_end();
+		held_release();
 		stats.cycle.abandoned++;
-		say_abandoned(&failure);			/* Y1 */
+		say_abandoned("leak check", &failure);		/* Y1 */
 		mutator_unmask_signals(mask);
-		lock_release(&cycle_lock);
+		lock_release(&cycle.lock);
 		return error;
 	}
+	verify_settle();
 	stats.cycle.count++;
-	stats.cycle.marked_bytes = marker_bytes();
-	stats.cycle.cpu_ns += sys_monotonic_ns() - begin_ns;
-	world_is_stopped = is_stopped;
+	stats.cycle.cpu_ns += sys_monotonic_ns() - start_ns;
+	cycle.world_is_stopped = is_stopped;
 	mutator_unmask_signals(mask);
 	return 0;
 }
@@ -125,23 +605,23 @@ void
 cycle_end(void)
 {
 	leaks_release();
-	if (world_is_stopped)
+	held_release();
+	if (cycle.world_is_stopped)
 		stop_leave();
-	world_is_stopped = false;
-	lock_release(&cycle_lock);
+	cycle.world_is_stopped = false;
+	lock_release(&cycle.lock);
 }
 
 void
-cycle_fork_lock(void)
+cycle_fork_child(void)
 {
-	lock_acquire(&cycle_lock);
-}
-
-void
-cycle_fork_unlock(bool in_child)
-{
-	if (in_child)
-		lock_reset(&cycle_lock);
-	else
-		lock_release(&cycle_lock);
+	lock_reset(&cycle.lock);
+	store_relaxed(&cycle.wanted, 0);
+	store_relaxed(&cache_blackens, false);
+	set_phase(PHASE_IDLE);
+	crew_fork_child();
+	grey_fork_child();
+	tracked_fork_child();
+	barrier_fork_child();
+	sweep_fork_child();
 }

@@ -1,11 +1,52 @@
 /*
  * cycle.h - one collection.  The tour of the collector starts in cycle.c.
- * Defaults: Context: a program thread that is about to become the collector.
+ * Defaults: Locks: takes RANK_CYCLE.
  */
 #ifndef BILGE_CYCLE_H
 #define BILGE_CYCLE_H
 
+#include "collect/sweep.h"
 #include "report/leaks.h"
+
+/* Where a cycle is.  There is no phase but these. */
+enum cycle_phase {
+	PHASE_IDLE,	/* every span is swept, nothing is armed */
+	PHASE_ARM,	/* the barrier tracks writes, nothing is marked */
+	PHASE_MARK,	/* claims are black; the program runs, or stands */
+	PHASE_SWEEP,	/* marking is complete; claims are black still */
+};
+
+/* Atomic: changes only in cycle.c. */
+extern _Atomic uint32_t cycle_phase;
+
+/* What one cycle did, for the trace, the record and the pacer. */
+struct cycle_report {
+	uint64_t number;
+	uint64_t begin_ns;		/* monotonic */
+	uint64_t first_stop_ns;		/* from first thread parked to last
+					   one released */
+	uint64_t concurrent_ns;
+	uint64_t second_stop_ns;
+	uint64_t cpu_ns;
+	uint64_t used_before, used_after;	/* bytes in slots */
+	uint64_t live_bytes;		/* marked */
+	uint64_t root_bytes;
+	uint64_t dirty_pages;
+	uint64_t threads;
+	const char *barrier;
+	struct sweep_result sweep;
+};
+
+/*
+ * cycle_run - one cycle with the world running, as far as the barrier allows.
+ * Units:   reclaims, see sweep_run(); told, called before RANK_CYCLE is
+ *          released: leaks_groups() has what is new.
+ * Returns: 0; -ECANCELED, somebody wanted the lock; another -errno: it was
+ *          abandoned, and where that goes on one line has said why.
+ * Context: collector, a thread of the crew.
+ */
+int cycle_run(bool reclaims, struct cycle_report *ret,
+	      void (*told)(const struct cycle_report *));
 
 /*
  * cycle_check - find what is unreachable, with the world stopped for as long
@@ -15,13 +56,22 @@
  *          is_last, the process is about to end: the world stands still until
  *          it has.
  * Returns: 0, with RANK_CYCLE held until cycle_end(): leaks_groups() tells.
- * Errors:  -EBUSY, a cycle is under way; -ETIMEDOUT, -ENOSYS, -ENOMEM, ...: it
- *          was abandoned, and one line has said why.
+ * Errors:  -ETIMEDOUT, -ENOSYS, -ENOMEM, ...: it was abandoned, and one line
+ *          has said why.
+ * Context: a program thread that is about to become the collector.
  */
 int cycle_check(uintptr_t own_sp, bool is_last);
 void cycle_end(void);
 
-void cycle_fork_lock(void);
-void cycle_fork_unlock(bool in_child);
+/*
+ * cycle_lock, cycle_unlock - no cycle is under way in between; one that is, is
+ * given up.
+ * Context: mutator.
+ */
+void cycle_lock(void);
+void cycle_unlock(void);
+
+/* cycle_fork_child - whatever was under way is not, here.  Forked. */
+void cycle_fork_child(void);
 
 #endif

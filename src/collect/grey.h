@@ -1,24 +1,58 @@
 /*
  * grey.h - what was reached and not scanned yet.
- * Defaults: Context: collector.  Locks: RANK_CYCLE held.
+ *
+ * Each marking thread has a list of its own, last in, first out, in chunks.
+ * What is more than a chunk or two goes to a pool that all share: from there
+ * those who have nothing left take their work.
+ *
+ * Defaults: Context: collector, world running or stopped.
+ *           Locks: RANK_CYCLE held by the cycle; takes RANK_GREY.
  */
 #ifndef BILGE_GREY_H
 #define BILGE_GREY_H
 
 #include "collect/candidate.h"
 
-/*
- * grey_init - memory for up to `blocks` entries; less is enough, but slower.
- * Returns: false when there is none at all.
- */
-bool grey_init(size_t blocks);
-void grey_fini(void);
+struct grey_chunk;
+
+struct grey {
+	/* Owner thread: the marking one. */
+	struct grey_chunk *top;		/* the chunk in use */
+	struct grey_chunk *spare;	/* an empty one, or NULL */
+};
 
 /*
- * grey_push - false when the list is full: the block stays marked but
+ * grey_open - get ready for a cycle.
+ * Returns: false when there is no address space for even one chunk.
+ */
+bool grey_open(void);
+
+/* grey_close - after a cycle: the memory goes back to the kernel. */
+void grey_close(void);
+
+/*
+ * grey_push - false when there is no memory: the block stays marked but
  * unscanned, and the marker must look for such blocks.
  */
-bool grey_push(struct block block);
-bool grey_pop(struct block *ret_block);
+bool grey_push(struct grey *grey, struct block block);
+
+/* grey_pop - from the own list, then from the pool; false: both are empty. */
+bool grey_pop(struct grey *grey, struct block *ret_block);
+
+/* grey_is_empty - has this list nothing, and the pool neither? */
+bool grey_is_empty(const struct grey *grey);
+
+/*
+ * Marking together: grey_join() for each thread; grey_wait() by each that has
+ * nothing left; grey_stop() to end it whatever is left.
+ * Returns: true when there may be work again, false when nobody has any, or
+ *          it was stopped.
+ */
+void grey_join(void);
+void grey_leave(void);
+bool grey_wait(void);
+void grey_stop(void);
+
+void grey_fork_child(void);
 
 #endif

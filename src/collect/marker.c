@@ -1,174 +1,443 @@
 /*
  * marker.c - from roots to everything that can be reached.
  *
+ * A word that may be a block's address goes through a pipeline, so that the
+ * processor waits for few of the many cache lines it needs: the span's header
+ * is asked for when the word is found, the mark's word a little later, and the
+ * block itself when it has become grey.
+ *
  * Always true:
- *   K1  a marked block is black, or it is in the list of grey blocks, or
- *       marker.overflowed is set;
+ *   K1  a marked block is black, or it is in a list of grey blocks or in a
+ *       marker's pipeline, or marker.overflowed is set;
  *   K2  marking never writes to the program's memory.
+ *
+ * The program runs meanwhile.  A slot it holds since the mark began has its
+ * bits of `free` and `returned` at 0 all the time; a claimed one is black
+ * already.  Whatever else is read here may be old or half new, and at worst
+ * keeps a block that is garbage.
  */
 #include "collect/marker.h"
 
+#include "base/arch.h"
 #include "collect/grey.h"
-#include "heap/cache.h"
+#include "heap/heap.h"
 #include "settings/options.h"
 #include "world/pages.h"
 
 #include <string.h>
 
-/* A block this large is asked for its touched pages first. */
-#define SPARSE_MIN	(256 * KIB)
+/* A block this large is scanned in parts, which others may take. */
+#define PART_SIZE	(128 * KIB)
 
-/* Guarded by RANK_CYCLE. */
-static struct {
+/* A part is asked for its touched pages first when the block has several. */
+#define SPARSE_MIN	(2 * PART_SIZE)
+
+/*
+ * Words under way.  With 16 the lines asked for have arrived when they are
+ * looked at (more did not help, measured from 4 to 64).
+ */
+#define PIPE_SIZE	16u
+
+struct marker {
+	/* Owner thread: the marking one. */
+	struct grey grey;
+	struct block pipe[PIPE_SIZE];	/* candidates, a ring */
+	unsigned pipe_next;		/* the oldest of a full ring */
+	unsigned pipe_used;
+	struct block ready[PIPE_SIZE];	/* grey, on its way to be scanned */
+	unsigned ready_next;
+	unsigned ready_used;
 	uint64_t bytes;
-	uint64_t tag_mask;
-	bool overflowed;
+	uint64_t scanned;
+} CACHE_ALIGNED;
+
+static struct marker markers[MARKERS_MAX];
+
+static struct {
+	/* Fixed while a cycle is under way. */
+	uintptr_t tag_mask;
+	uintptr_t guard;	/* of glibc's mangled pointers */
+	void (*scan)(struct marker *, uintptr_t, uintptr_t);
+	/* Atomic: relaxed, only ever set while marking. */
+	_Atomic bool overflowed;
 } marker;
 
-static void
-clear_marks(struct span *span, void *argument)
+struct marker *
+marker_of(unsigned index)
 {
-	(void)argument;
-	memset((void *)span->mark, 0, span->words * sizeof(*span->mark));
+	return &markers[index];
 }
 
-static void
-blacken_claims(struct cache *cache, void *argument)
-{
-	(void)argument;
-	cache_blacken(cache);
-}
-
-void
-marker_begin(void)
-{
-	marker.bytes = 0;
-	marker.overflowed = false;
-	marker.tag_mask = options->tag_mask;
-	arena_for_each_span(clear_marks, NULL);
-	cache_for_each(blacken_claims, NULL);
-}
+/* ---------------------------------------------------------------- one block */
 
 static void
-mark(struct block b)
+make_grey(struct marker *m, const struct block *b)
 {
-	_Atomic uint64_t *word = &b.span->mark[b.slot / WORD_BITS];
-	uint64_t bit = UINT64_C(1) << (b.slot % WORD_BITS);
+	if (!grey_push(&m->grey, *b))
+		store_relaxed(&marker.overflowed, true);	/* K1 */
+}
 
-	/* relaxed: winning the bit only makes the block ours to scan. */
-	if ((load_relaxed(word) & bit) != 0 ||
-	    (atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit))
+static bool
+is_marked(const struct block *b)
+{
+	return (load_relaxed(&b->span->mark[b->slot / WORD_BITS]) >>
+		(b->slot % WORD_BITS)) & 1;
+}
+
+/* mark - make a candidate grey if it is a block, and white. */
+static void
+mark(struct marker *m, const struct block *b)
+{
+	const struct span *span = b->span;
+	size_t word = b->slot / WORD_BITS;
+	uint64_t bit = UINT64_C(1) << (b->slot % WORD_BITS);
+
+	if (is_marked(b) || !candidate_is_taken(span, b->slot))
 		return;
-	marker.bytes += span_slot_bytes(b.span);
-	if (!grey_push(b))
-		marker.overflowed = true;			/* K1 */
+	/*
+	 * relaxed: winning the bit only makes the block ours to scan.  What it
+	 * holds was written before the stop that began the cycle, or is on a
+	 * dirty page.
+	 */
+	if (atomic_fetch_or_explicit(&span->mark[word], bit,
+				     memory_order_relaxed) & bit)
+		return;
+	m->bytes += span_slot_bytes(span);
+	__builtin_prefetch((const void *)(span->base +
+					  (uintptr_t)b->slot *
+					  span->slot_size));
+	make_grey(m, b);
+}
+
+/* consider - a word in the heap's range. */
+ALWAYS_INLINE void
+consider(struct marker *m, uintptr_t word)
+{
+	struct block *place;
+	struct block b = { .part = 0 };
+
+	if (!candidate_locate(word, &b))
+		return;
+	__builtin_prefetch((const void *)&b.span->mark[b.slot / WORD_BITS]);
+	if (m->pipe_used < PIPE_SIZE) {
+		m->pipe[m->pipe_used++] = b;
+		return;
+	}
+	place = &m->pipe[m->pipe_next];
+	m->pipe_next = (m->pipe_next + 1) % PIPE_SIZE;
+	mark(m, place);
+	*place = b;
 }
 
 static void
-mark_word(uintptr_t word)
+empty_pipe(struct marker *m)
 {
-	struct block b;
-
-	if (candidate_find(word, &b))
-		mark(b);
+	for (unsigned i = 0; i < m->pipe_used; i++)
+		mark(m, &m->pipe[(m->pipe_next + i) % PIPE_SIZE]);
+	m->pipe_used = m->pipe_next = 0;
 }
+
+/* --------------------------------------------------------- a range of words */
 
 /*
  * The conservative scan reads memory that is not ours, red zones of others'
  * stacks among it: checkers of such reads are kept out.
  */
-__attribute__((no_sanitize("address")))
+#define SCANS	__attribute__((no_sanitize("address", "thread")))
+
+/*
+ * consider_word - as it is, or as glibc hides it: a coroutine's jmp_buf may be
+ * all that leads to its stack.
+ */
+ALWAYS_INLINE void
+consider_word(struct marker *m, uintptr_t word)
+{
+	uintptr_t hidden = arch_demangle(word, marker.guard);
+
+	if (arena_contains(word))
+		consider(m, word);
+	else if (unlikely(arena_contains(hidden)))
+		consider(m, hidden);
+}
+
+SCANS static void
+scan_words(struct marker *m, uintptr_t start, uintptr_t end)
+{
+	for (uintptr_t at = start; at < end; at += sizeof(uintptr_t))
+		consider_word(m, *(const volatile uintptr_t *)at);
+}
+
+/* scan_tagged - each word as it is and without the bits of BILGE_TAG_MASK. */
+SCANS static void
+scan_tagged(struct marker *m, uintptr_t start, uintptr_t end)
+{
+	for (uintptr_t at = start; at < end; at += sizeof(uintptr_t)) {
+		uintptr_t word = *(const volatile uintptr_t *)at;
+
+		consider_word(m, word);
+		if (!arena_contains(word) &&
+		    arena_contains(word & ~marker.tag_mask))
+			consider(m, word & ~marker.tag_mask);
+	}
+}
+
+#ifdef ARCH_HAS_RANGE_FILTER
+/* scan_wide - most words are no addresses: leave out eight at a time. */
+SCANS ARCH_FILTER_TARGET static void
+scan_wide(struct marker *m, uintptr_t start, uintptr_t end)
+{
+	unsigned shift = bits_log2(arena_view.size);
+	uintptr_t at = start;
+
+	for (; at + ARCH_FILTER_BYTES <= end; at += ARCH_FILTER_BYTES) {
+		unsigned hits = arch_filter_range((const void *)at,
+						  arena_view.base, shift,
+						  marker.guard);
+
+		for (; hits != 0; hits &= hits - 1)
+			consider_word(m, ((const volatile uintptr_t *)
+					  at)[bits_ctz(hits)]);
+	}
+	scan_words(m, at, end);
+}
+#endif
+
+static void
+choose_scan(void)
+{
+	marker.tag_mask = options->tag_mask;
+	marker.guard = arch_pointer_guard();
+	marker.scan = scan_words;
+#ifdef ARCH_HAS_RANGE_FILTER
+	if (arch_can_filter_range() && bits_is_power_of_two(arena_view.size))
+		marker.scan = scan_wide;
+#endif
+	if (marker.tag_mask != 0)
+		marker.scan = scan_tagged;
+}
+
+void
+marker_scan(struct marker *m, uintptr_t start, uintptr_t end)
+{
+	start = ALIGN_UP(start, sizeof(uintptr_t));
+	end = ALIGN_DOWN(end, sizeof(uintptr_t));
+	if (start >= end)
+		return;
+	m->scanned += end - start;
+	marker.scan(m, start, end);
+}
+
 void
 marker_scan_range(uintptr_t start, uintptr_t end)
 {
-	const uintptr_t *p = (const uintptr_t *)ALIGN_UP(start,
-							 sizeof(uintptr_t));
-	const uintptr_t *last = (const uintptr_t *)ALIGN_DOWN(end,
-							sizeof(uintptr_t));
-
-	for (; p < last; p++) {
-		uintptr_t word = *p;
-
-		if (arena_contains(word))
-			mark_word(word);
-		else if (unlikely(marker.tag_mask != 0))
-			mark_word(word & ~marker.tag_mask);
-	}
+	marker_scan(&markers[0], start, end);
 }
+
+/* ------------------------------------------------------------ grey to black */
 
 static void
 scan_part(uintptr_t start, uintptr_t end, void *argument)
 {
-	(void)argument;
-	marker_scan_range(start, end);
+	marker_scan(argument, start, end);
 }
 
 static void
-scan_block(const struct block *b)
+scan_block(struct marker *m, struct block b)
 {
 	uintptr_t start, end;
 
-	candidate_extent(b, &start, &end);
-	if (end - start >= SPARSE_MIN)
-		pages_for_each_touched(start, end, PAGES_ANONYMOUS, scan_part,
-				       NULL);
-	else
-		marker_scan_range(start, end);
+	candidate_extent(&b, &start, &end);
+	if (end - start < SPARSE_MIN) {
+		marker_scan(m, start, end);
+		return;
+	}
+	start += (uintptr_t)b.part * PART_SIZE;
+	if (start >= end)
+		return;
+	if (end - start > PART_SIZE) {
+		b.part++;
+		make_grey(m, &b);
+		end = start + PART_SIZE;
+	}
+	pages_for_each_touched(start, end, PAGES_ANONYMOUS, scan_part, m);
+}
+
+/* scan_next - put a grey block into the pipeline, scan the oldest in it. */
+static void
+scan_next(struct marker *m, const struct block *b)
+{
+	struct block *place;
+	struct block oldest;
+
+	if (m->ready_used < PIPE_SIZE) {
+		m->ready[m->ready_used++] = *b;
+		return;
+	}
+	place = &m->ready[m->ready_next];
+	m->ready_next = (m->ready_next + 1) % PIPE_SIZE;
+	oldest = *place;
+	*place = *b;
+	scan_block(m, oldest);
 }
 
 static void
-grey_ignored_of_span(struct span *span, void *argument)
+empty_ready(struct marker *m)
 {
-	(void)argument;
+	struct block ready[PIPE_SIZE];
+	unsigned used = m->ready_used;
+
+	for (unsigned i = 0; i < used; i++)
+		ready[i] = m->ready[(m->ready_next + i) % PIPE_SIZE];
+	m->ready_used = m->ready_next = 0;
+	for (unsigned i = 0; i < used; i++)
+		scan_block(m, ready[i]);
+}
+
+static void
+rescan_span(struct span *span, void *argument)
+{
+	marker_rescan(argument, span->run,
+		      span->run + (span->run_units << UNIT_SHIFT));
+}
+
+bool
+marker_drain(struct marker *m, size_t budget)
+{
+	uint64_t end = m->scanned + budget;
+	struct block b;
+
+	for (;;) {
+		while (grey_pop(&m->grey, &b)) {
+			scan_next(m, &b);
+			if (m->scanned >= end)
+				return false;
+		}
+		if (m->pipe_used > 0)
+			empty_pipe(m);
+		else if (m->ready_used > 0)
+			empty_ready(m);
+		else if (!atomic_exchange_explicit(&marker.overflowed, false,
+						   memory_order_relaxed))
+			return true;
+		else	/* Some marked blocks were never scanned. */
+			arena_for_each_span(rescan_span, m);
+		if (m->scanned >= end)
+			return false;
+	}
+}
+
+void
+marker_rescan(struct marker *m, uintptr_t start, uintptr_t end)
+{
+	struct block b = { .part = 0 };
+	uintptr_t from, to;
+
+	while (start < end) {
+		uintptr_t next = ALIGN_DOWN(start, UNIT_SIZE) + UNIT_SIZE;
+
+		b.span = arena_span_of(start);
+		if (b.span == NULL) {
+			start = next;
+			continue;
+		}
+		if (span_is_large(b.span)) {
+			b.slot = 0;
+			next = MAX(next, b.span->run +
+				   (b.span->run_units << UNIT_SHIFT));
+		} else if (candidate_locate(start, &b)) {
+			next = span_slot_addr(b.span, b.slot) +
+			       b.span->slot_size;
+		} else {
+			start = next;	/* behind the last slot */
+			continue;
+		}
+		if (candidate_is_taken(b.span, b.slot) && is_marked(&b)) {
+			candidate_extent(&b, &from, &to);
+			marker_scan(m, MAX(from, start), MIN(to, end));
+		}
+		start = next;
+	}
+}
+
+/* ------------------------------------------------------------ begin and end */
+
+static void
+clear_marks(struct span *span, void *unused)
+{
+	(void)unused;
+	for (uint32_t w = 0; w < span->words; w++)
+		store_relaxed(&span->mark[w], 0);
+}
+
+bool
+marker_begin(void)
+{
+	memset(markers, 0, sizeof(markers));
+	store_relaxed(&marker.overflowed, false);
+	choose_scan();
+	if (!grey_open())
+		return false;
+	arena_for_each_span(clear_marks, NULL);
+	return true;
+}
+
+void
+marker_end(void)
+{
+	grey_close();
+}
+
+static void
+blacken_cache(struct cache *cache, void *unused)
+{
+	(void)unused;
+	cache_blacken(cache);
+}
+
+void
+marker_blacken_claims(void)
+{
+	store_relaxed(&cache_blackens, true);
+	cache_for_each(blacken_cache, NULL);
+}
+
+static void
+grey_ignored_of_span(struct span *span, void *unused)
+{
+	(void)unused;
 	if (span->site == NULL)
 		return;
-	for (uint32_t slot = 0; slot < span->slot_count; slot++)
-		if (span_site(span, slot) == SITE_IGNORED &&
-		    candidate_is_block(span, slot))
-			mark((struct block){ span, slot });
+	for (uint32_t slot = 0; slot < span->slot_count; slot++) {
+		struct block b = { span, slot, 0 };
+
+		if (span_site(span, slot) == SITE_IGNORED)
+			mark(&markers[0], &b);
+	}
 }
 
 void
 marker_grey_ignored(void)
 {
-	arena_for_each_span(grey_ignored_of_span, NULL);
-}
-
-static void
-rescan_marked(struct span *span, void *argument)
-{
-	(void)argument;
-	for (uint32_t w = 0; w < span->words; w++) {
-		uint64_t bits = load_relaxed(&span->mark[w]) &
-				candidate_taken(span, w);
-
-		for (; bits != 0; bits &= bits - 1) {
-			struct block b = { span, w * WORD_BITS +
-						 bits_ctz(bits) };
-
-			scan_block(&b);
-		}
-	}
-}
-
-void
-marker_drain(void)
-{
-	struct block b;
-
-	for (;;) {
-		while (grey_pop(&b))
-			scan_block(&b);
-		if (!marker.overflowed)
-			return;
-		/* Some marked blocks were never scanned: scan all again. */
-		marker.overflowed = false;
-		arena_for_each_span(rescan_marked, NULL);
-	}
+	if (heap_has_ignored())
+		arena_for_each_span(grey_ignored_of_span, NULL);
 }
 
 uint64_t
 marker_bytes(void)
 {
-	return marker.bytes;
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < MARKERS_MAX; i++)
+		bytes += markers[i].bytes;
+	return bytes;
+}
+
+uint64_t
+marker_scanned_bytes(void)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < MARKERS_MAX; i++)
+		bytes += markers[i].scanned;
+	return bytes;
 }

@@ -1,25 +1,62 @@
 /*
  * marker.h - from roots to everything that can be reached.
- * Defaults: Context: stopped.  Locks: RANK_CYCLE held.
+ *
+ * Several threads mark together; each has a marker of its own.
+ *
+ * Defaults: Context: collector, world running or stopped.
+ *           Locks: RANK_CYCLE held by the cycle.
  */
 #ifndef BILGE_MARKER_H
 #define BILGE_MARKER_H
 
 #include "collect/candidate.h"
 
-/* marker_begin - no block is marked, claimed slots are black (H3). */
-void marker_begin(void);
+#define MARKERS_MAX	64
 
-/* marker_scan_range - grey every block a word of [start, end) points to. */
+struct marker;
+
+/* marker_of - the marker of the index-th marking thread; 0: the collector. */
+struct marker *marker_of(unsigned index);
+
+/*
+ * marker_begin - no block is marked.
+ * Returns: false when there is no memory for lists.
+ */
+bool marker_begin(void);
+
+/* marker_end - after the last use of a cycle, also of one abandoned. */
+void marker_end(void);
+
+/*
+ * marker_blacken_claims - all claims are black, and will be (H3).
+ * Context: stopped.
+ */
+void marker_blacken_claims(void);
+
+/* marker_scan - grey every block that a word of [start, end) points to. */
+void marker_scan(struct marker *marker, uintptr_t start, uintptr_t end);
+
+/* marker_scan_range - the same, by the collector's marker. */
 void marker_scan_range(uintptr_t start, uintptr_t end);
 
 /* marker_grey_ignored - grey the blocks the program told us to ignore. */
 void marker_grey_ignored(void);
 
-/* marker_drain - scan until nothing is grey. */
-void marker_drain(void);
+/*
+ * marker_rescan - scan again what lies in [start, end), a part of the heap
+ * that was written, of the blocks that are marked (M1).
+ */
+void marker_rescan(struct marker *marker, uintptr_t start, uintptr_t end);
 
-/* Bytes of the slots that were marked since marker_begin(). */
+/*
+ * marker_drain - scan what is grey.
+ * Units:   budget, bytes to scan before it returns in any case.
+ * Returns: is nothing grey any more, here and in the pool?
+ */
+bool marker_drain(struct marker *marker, size_t budget);
+
+/* Bytes of the slots that were marked, and scanned, since marker_begin(). */
 uint64_t marker_bytes(void);
+uint64_t marker_scanned_bytes(void);
 
 #endif

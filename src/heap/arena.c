@@ -391,9 +391,9 @@ arena_assign(uintptr_t start, size_t units, struct span *span)
 {
 	size_t unit = unit_of(start);
 
-	/* relaxed: see arena_span_of(). */
+	/* release: a collector that finds the span finds it complete (S4). */
 	for (size_t i = 0; i < units; i++)
-		store_relaxed(&arena_view.table[unit + i], span);
+		store_release(&arena_view.table[unit + i], span);
 }
 
 bool
@@ -528,6 +528,21 @@ arena_for_each_span(void (*visit)(struct span *, void *), void *argument)
 	struct span *last = NULL;
 
 	for (size_t unit = 0; unit < end; unit++) {
+		struct span *span = load_relaxed(&arena_view.table[unit]);
+
+		if (span != NULL && span != last) {
+			last = span;
+			visit(span, argument);
+		}
+	}
+}
+
+void
+arena_for_each_span_back(void (*visit)(struct span *, void *), void *argument)
+{
+	struct span *last = NULL;
+
+	for (size_t unit = frontier_units(); unit-- > 0;) {
 		struct span *span = load_relaxed(&arena_view.table[unit]);
 
 		if (span != NULL && span != last) {

@@ -96,9 +96,14 @@ size_t arena_peak_bytes(void);
 
 /*
  * arena_for_each_span - call visit for every span, ascending.
- * Context: stopped; or RANK_ARENA is not needed because nobody else runs.
+ * Context: collector: stopped, or after span_defer() (S5); RANK_ARENA held
+ *          otherwise.
  */
 void arena_for_each_span(void (*visit)(struct span *, void *), void *argument);
+
+/* arena_for_each_span_back - the same, descending. */
+void arena_for_each_span_back(void (*visit)(struct span *, void *),
+			      void *argument);
 
 /* Held over a fork, and where all spans are looked at. */
 void arena_fork_lock(void);

@@ -50,10 +50,7 @@
 /* How many orphans one thread looks at before it takes fresh memory. */
 #define ADOPT_TRIES	8
 
-struct cache cache_nobody;
-
-/* A claim's sink of which frees take the slow path: it is full. */
-static uint64_t full_word = ~UINT64_C(0);
+struct cache cache_nobody = { .is_busy = true };
 
 __thread struct cache *cache_self
 	__attribute__((tls_model("initial-exec"))) = &cache_nobody;
@@ -258,15 +255,18 @@ static void
 merge_returned(struct cache *cache, struct span *span)
 {
 	for (uint32_t w = 0; w < span->words; w++) {
-		uint64_t bits;
+		uint64_t bits, twice;
 
 		if (load_relaxed(&span->returned[w]) == 0)
 			continue;
 		bits = atomic_exchange_explicit(&span->returned[w], 0,
 						memory_order_acquire);
-		if ((bits & (span->free[w] | cache_claimed(span, w))) != 0)
+		twice = bits & (span->free[w] | cache_claimed(span, w));
+		/* What was reclaimed and freed as well is free once. */
+		if ((twice & ~load_relaxed(&span->reclaimed[w])) != 0)
 			panic("double free of a block in the 64 slots at %p",
 			      (void *)span_slot_addr(span, w * WORD_BITS));
+		bits &= ~twice;
 		span_set_free(span, w, bits);
 		if (!span->is_linked)
 			link_span(cache, span);
@@ -354,6 +354,19 @@ find_word(struct span *span, bool is_modest)
 	return span->virgin_word < span->words ? span->virgin_word : found;
 }
 
+/*
+ * blacken_word - a word is about to be claimed.  First its marks, then its
+ * bits: a sweep that finds a slot taken finds it marked (H3).
+ */
+static void
+blacken_word(struct span *span, uint32_t w)
+{
+	/* release: pairs with the acquire in sweep_white(). */
+	atomic_fetch_or_explicit(&span->mark[w], span->free[w] &
+				 span_word_mask(span, w),
+				 memory_order_release);
+}
+
 static bool
 claim_word(struct cache *cache, struct span *span, bool is_modest)
 {
@@ -374,18 +387,18 @@ claim_word(struct cache *cache, struct span *span, bool is_modest)
 	claim->slot_size = span->slot_size;
 	claim->base = span_slot_addr(span, w * WORD_BITS);
 	claim->place = &span->free[w];
-	claim->sink = is_fresh || load_relaxed(&cache_blackens)
-		      ? &full_word : &claim->bits;
 	claim->is_fresh = is_fresh;
 	/*
 	 * The order matters to fork: a child that finds this half done loses
 	 * these slots at worst.
 	 */
 	atomic_signal_fence(memory_order_seq_cst);
-	bits = span_take_free(span, w);
 	if (unlikely(load_relaxed(&cache_blackens)))		/* H3 */
-		atomic_fetch_or_explicit(&span->mark[w], bits,
-					 memory_order_relaxed);
+		blacken_word(span, w);
+	bits = span_take_free(span, w);
+	if (unlikely(load_relaxed(&span->reclaimed[w]) != 0))
+		atomic_fetch_and_explicit(&span->reclaimed[w], ~bits,
+					  memory_order_relaxed);
 	claim->bits = bits;
 	move_claim(claim);
 	return true;
@@ -478,8 +491,6 @@ cache_blacken(struct cache *cache)
 			continue;
 		atomic_fetch_or_explicit(&claim->span->mark[claim->word],
 					 claim->bits, memory_order_relaxed);
-		/* What is freed now is given out again only by a claim. */
-		claim->sink = &full_word;
 	}
 }
 
@@ -605,29 +616,11 @@ find_nested(struct cache *cache)
 struct cache *
 cache_begin(struct cache *own)
 {
-	struct cache *cache;
+	struct cache *cache = likely(!own->is_busy) ? own : find_nested(own);
 
-	if (likely(cache_self == own)) {
-		cache_enter(own);
-		return own;
-	}
-	cache = find_nested(own);
-	if (cache != NULL) {
-		cache->is_busy = true;
-		atomic_signal_fence(memory_order_seq_cst);
-	}
+	if (cache != NULL)
+		cache_enter(cache);
 	return cache;
-}
-
-void
-cache_end(struct cache *own, struct cache *used)
-{
-	if (likely(used == own)) {
-		cache_leave(own);
-		return;
-	}
-	atomic_signal_fence(memory_order_seq_cst);
-	used->is_busy = false;
 }
 
 void

@@ -4,9 +4,12 @@
  * A cache owns spans, and of each size class one claimed word: up to 64 slots'
  * free bits taken out of a span, with the address of the first.
  *
- * While a cache is in use, cache_self names cache_nobody, which owns nothing
- * and has nothing.  Who finds that is a signal handler that interrupted the
- * use: it allocates from a nested cache and frees as another thread would.
+ * What is freed goes back to its span, never into the claim, so that neither
+ * path waits for what the other has just stored.
+ *
+ * While a cache is in use, it is busy.  Who finds that is a signal handler
+ * that interrupted the use: it allocates from a nested cache and frees as
+ * another thread would.
  */
 #ifndef BILGE_CACHE_H
 #define BILGE_CACHE_H
@@ -20,26 +23,20 @@ struct claim {
 	uintptr_t base;		/* address of the word's first slot */
 	uint64_t slot_size;
 	uint64_t *place;	/* the claimed word in its span's `free` */
-	/*
-	 * Where slots of the word that are freed go: back into bits, so that
-	 * the next allocation gets the warmest.  While the word is fresh its
-	 * frees take the slow path: a word that is always full is here.
-	 */
-	uint64_t *sink;
 	struct span *span;	/* NULL: nothing was claimed yet */
 	uint32_t word;		/* in the span's bitmaps */
-	bool is_fresh;		/* its slots were never used: they are zero */
+	bool is_fresh;		/* the slots were never used: they are zero */
 	/* Atomic: odd while the fields above change; see cache.c, [S]. */
 	_Atomic uint32_t sequence;
 } CACHE_ALIGNED;
 
 struct cache {
 	/* Owner thread. */
+	bool is_busy;				/* is in use */
 	struct claim claims[CLASS_COUNT] CACHE_ALIGNED;
 	struct span *spans[CLASS_COUNT];	/* rings: with free bits */
 	size_t spare_units;			/* of empty spans kept */
 	struct cache *nested;		/* for handlers; made on demand */
-	bool is_busy;				/* a nested one: is in use */
 
 	/* Atomic: spans with returned bits, by next_listed. */
 	_Atomic(struct span *) returned;
@@ -49,7 +46,7 @@ struct cache {
 	struct cache *next_known;	/* every cache there is */
 };
 
-/* The caller's cache; cache_nobody while it has none or is using it. */
+/* The caller's cache; cache_nobody, which is always busy, while it has none. */
 extern __thread struct cache *cache_self
 	__attribute__((tls_model("initial-exec")));
 
@@ -72,8 +69,7 @@ cache_claim(struct cache *cache, size_t class)
 ALWAYS_INLINE void
 cache_enter(struct cache *cache)
 {
-	(void)cache;
-	cache_self = &cache_nobody;
+	cache->is_busy = true;
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -81,7 +77,7 @@ ALWAYS_INLINE void
 cache_leave(struct cache *cache)
 {
 	atomic_signal_fence(memory_order_seq_cst);
-	cache_self = cache;
+	cache->is_busy = false;
 }
 
 /*
@@ -120,11 +116,11 @@ ALWAYS_INLINE bool
 cache_put(struct cache *cache, struct span *span, uint32_t slot,
 	  uintptr_t block)
 {
-	struct claim *claim = cache_claim(cache, span->class);
+	const struct claim *claim = cache_claim(cache, span->class);
 	size_t word = slot / WORD_BITS;
 	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
 	uint64_t *place = &span->free[word];
-	uint64_t avail, bits;
+	uint64_t avail, bits, claimed;
 	bool done;
 
 	cache_enter(cache);
@@ -132,10 +128,11 @@ cache_put(struct cache *cache, struct span *span, uint32_t slot,
 	 * Selected, not branched on: whether the slot's word is the claimed
 	 * one cannot be predicted, and a wrong guess costs more than the rest.
 	 */
-	place = arch_select_equal(claim->place, place, claim->sink, place);
+	claimed = arch_select_equal(claim->place, place, claim->bits,
+				    UINT64_C(0));
 	avail = span->avail;
 	bits = *place;
-	done = likely((bits & bit) == 0) && likely(avail != 0) &&
+	done = likely(((bits | claimed) & bit) == 0) && likely(avail != 0) &&
 	       likely((bits | bit) != ~UINT64_C(0));
 	if (likely(done)) {
 		*place = bits | bit;
@@ -185,14 +182,13 @@ struct cache *cache_attach(void);
 void cache_detach(struct cache *cache);
 
 /*
- * cache_begin, cache_end - use a cache of this thread: its own one, or, in a
- * handler that interrupted its use, a nested one.
+ * cache_begin - enter a cache of this thread: its own one, or, in a handler
+ * that interrupted its use, a nested one.
  * Units:   own, the thread's own cache.
  * Returns: NULL when there is no memory for a nested one.
  * Context: mutator inside mutator_hold().
  */
 struct cache *cache_begin(struct cache *own);
-void cache_end(struct cache *own, struct cache *used);
 
 /* cache_flush - give back what a cache holds without need. */
 void cache_flush(struct cache *cache);

@@ -29,12 +29,22 @@ static struct {
 	size_t small_max;	/* largest request served from slots */
 	unsigned pad;
 	bool with_sites;
+	bool clears;
 } shape;
 
 size_t heap_fast_end;
 
+/* Fixed by heap_set_pressure_hook(). */
+static void (*pressure_hook)(size_t);
+
+/* Claimed bytes that the hook is told of at once: one span. */
+#define PRESSURE_STEP	UNIT_SIZE
+
 /* Atomic: relaxed, only ever set. */
 static _Atomic bool size_was_asked;
+static _Atomic bool has_ignored;
+/* Atomic: relaxed, a page moved all the same is noticed by the barrier. */
+static _Atomic bool pages_are_kept;
 
 /*
  * range_size - how much address space to reserve.  Where it is limited, the
@@ -83,11 +93,12 @@ heap_init(void)
 }
 
 void
-heap_configure(unsigned pad, bool with_sites)
+heap_configure(unsigned pad, bool with_sites, bool clears)
 {
 	shape.pad = pad;
 	shape.small_max = SLOT_SIZE_MAX - pad;
 	shape.with_sites = with_sites;
+	shape.clears = clears;
 	heap_fast_end = pad == 0 && !with_sites ? CLASS_TABLE_MAX + 1 : 0;
 }
 
@@ -132,9 +143,31 @@ heap_thread_end(bool keep_result)
 static void *
 finish(void *block, size_t size, bool zero, bool fresh)
 {
-	if (zero && !fresh)
+	if ((zero || shape.clears) && !fresh)
 		memset(block, 0, size);
 	return block;
+}
+
+void
+heap_set_pressure_hook(void (*claimed)(size_t))
+{
+	pressure_hook = claimed;
+}
+
+/* note_claimed - see heap_set_pressure_hook(). */
+static void
+note_claimed(size_t bytes)
+{
+	struct mutator *m = mutator_self;
+
+	if (pressure_hook == NULL || m == NULL)
+		return;
+	m->unpaced += bytes;
+	if (m->unpaced < PRESSURE_STEP)
+		return;
+	bytes = m->unpaced;
+	m->unpaced = 0;
+	pressure_hook(bytes);
 }
 
 static COLD void *
@@ -154,12 +187,13 @@ alloc_large(size_t size, size_t alignment, bool zero)
 	if (span != NULL) {
 		block = (void *)span->base;
 		/* Pages that read as zero cost nothing until they are used. */
-		if (zero && !fresh)
+		if ((zero || shape.clears) && !fresh)
 			fresh = sys_madvise(span->run, span->run_units <<
 					    UNIT_SHIFT, MADV_DONTNEED) == 0;
 	}
 	mutator_unmask_signals(mask);
 	mutator_release();
+	note_claimed(size);
 	arch_pin(block);					/* H1 */
 	return block == NULL ? NULL : finish(block, size, zero, fresh);
 }
@@ -167,24 +201,27 @@ alloc_large(size_t size, size_t alignment, bool zero)
 static NOINLINE void *
 alloc_slow(unsigned class, size_t size, bool zero)
 {
-	struct cache *own, *cache;
+	size_t claimed = 0;
+	struct cache *cache;
 	void *block = NULL;
 	bool fresh = false;
 
 	if (unlikely(cache_self == &cache_nobody) && !heap_thread_begin(false))
 		return NULL;
-	own = mutator_self->cache;
 	mutator_hold();
-	cache = cache_begin(own);
+	cache = cache_begin(cache_self);
 	if (cache != NULL) {
 		struct claim *claim = cache_claim(cache, class);
 
 		if (claim->bits != 0 ||
-		    cache_refill(cache, class, shape.with_sites))
+		    cache_refill(cache, class, shape.with_sites)) {
+			claimed = bits_count(claim->bits) * claim->slot_size;
 			cache_take(claim, &block, &fresh);
-		cache_end(own, cache);
+		}
+		cache_leave(cache);
 	}
 	mutator_release();
+	note_claimed(claimed);
 	/* H1: it is in a register or in our frame while we may be stopped. */
 	arch_pin(block);
 	return block == NULL ? NULL : finish(block, size, zero, fresh);
@@ -195,11 +232,13 @@ alloc_class(unsigned class, size_t size, bool zero)
 {
 	struct cache *cache = cache_self;
 	void *block;
-	bool fresh, done;
+	bool fresh, done = false;
 
-	cache_enter(cache);
-	done = cache_take(cache_claim(cache, class), &block, &fresh);
-	cache_leave(cache);
+	if (likely(!cache->is_busy)) {
+		cache_enter(cache);
+		done = cache_take(cache_claim(cache, class), &block, &fresh);
+		cache_leave(cache);
+	}
 	if (likely(done))
 		return finish(block, size, zero, fresh);
 	return alloc_slow(class, size, zero);
@@ -322,7 +361,8 @@ heap_free(void *pointer)
 	if (unlikely(span == NULL))
 		return verdict_outside(block);
 	/* relaxed: only the owner itself finds its own address there. */
-	if (unlikely(load_relaxed(&span->owner) != cache))
+	if (unlikely(load_relaxed(&span->owner) != cache) ||
+	    unlikely(cache->is_busy))
 		return free_shared(span, block);
 	if (unlikely(!span_has_slot_at(span, block, &slot)))
 		return HEAP_INVALID;
@@ -384,9 +424,24 @@ heap_size_was_asked(void)
 }
 
 void
+heap_keep_pages(bool keep)
+{
+	store_relaxed(&pages_are_kept, keep);
+}
+
+bool
+heap_has_ignored(void)
+{
+	return load_relaxed(&has_ignored);
+}
+
+void
 heap_note(void *block, size_t requested, uint32_t site)
 {
 	struct span *span = arena_span_of((uintptr_t)block);
+
+	if (unlikely(site == SITE_IGNORED))
+		store_relaxed(&has_ignored, true);
 
 	if (span_is_large(span))
 		span_note(span, 0, requested, site);
@@ -403,9 +458,40 @@ heap_set_site(const void *block, uint32_t site)
 
 	if (find_block(block, &span, &slot) != HEAP_DONE)
 		return false;
+	if (site == SITE_IGNORED)
+		store_relaxed(&has_ignored, true);
 	if (span->site != NULL)
 		store_relaxed(&span->site[slot], site);
 	return true;
+}
+
+bool
+heap_uncondemn(const void *block, uint32_t *ret_site)
+{
+	struct span *span;
+	uint64_t bit;
+	uint32_t slot;
+
+	if (find_block(block, &span, &slot) != HEAP_DONE)
+		return false;
+	bit = UINT64_C(1) << (slot % WORD_BITS);
+	if ((load_relaxed(&span->condemned[slot / WORD_BITS]) & bit) == 0)
+		return false;
+	*ret_site = span_site(span, slot);
+	return (atomic_fetch_and_explicit(&span->condemned[slot / WORD_BITS],
+		~bit, memory_order_acq_rel) & bit) != 0;
+}
+
+bool
+heap_was_reclaimed(const void *block)
+{
+	struct span *span = arena_span_of((uintptr_t)block);
+	uint32_t slot;
+
+	return span != NULL && !span_is_large(span) &&
+	       span_has_slot_at(span, (uintptr_t)block, &slot) &&
+	       ((load_relaxed(&span->reclaimed[slot / WORD_BITS]) >>
+		 (slot % WORD_BITS)) & 1) != 0;
 }
 
 /* resize_large - a large block that can keep its place.  False: it cannot. */
@@ -449,10 +535,39 @@ resize_large(struct span *span, size_t size)
 static bool
 move_pages(uintptr_t from, uintptr_t to, size_t size)
 {
+	if (load_relaxed(&pages_are_kept))
+		return false;
 	size = ALIGN_UP(size, ARCH_PAGE_SIZE);
 	return sys_mremap(from, size, size,
 			  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
 			  to) == (long)to;
+}
+
+/* held_bytes - what the program may have written of a block. */
+static size_t
+held_bytes(const struct span *span, uint32_t slot)
+{
+	return heap_size_was_asked() ? span_slot_bytes(span)
+				     : span_requested(span, slot);
+}
+
+/* clear_growth - a block has grown in place: see heap_configure(). */
+static void
+clear_growth(uintptr_t block, size_t old_size, size_t size)
+{
+	uintptr_t start = block + old_size, end = block + size;
+	uintptr_t page = ALIGN_UP(start, ARCH_PAGE_SIZE);
+
+	if (!shape.clears || old_size >= size)
+		return;
+	/* Pages that were never used cost nothing until they are. */
+	if (size - old_size >= REMAP_MIN &&
+	    sys_madvise(page, ALIGN_DOWN(end, ARCH_PAGE_SIZE) - page,
+			MADV_DONTNEED) == 0) {
+		memset((void *)start, 0, page - start);
+		start = ALIGN_DOWN(end, ARCH_PAGE_SIZE);
+	}
+	memset((void *)start, 0, end - start);
 }
 
 enum heap_verdict
@@ -463,6 +578,7 @@ heap_resize(void *block, size_t size, void **ret_block)
 	struct span *span;
 	uint32_t slot;
 	void *moved;
+	bool fits;
 
 	verdict = find_block(block, &span, &slot);
 	if (verdict != HEAP_DONE)
@@ -470,12 +586,16 @@ heap_resize(void *block, size_t size, void **ret_block)
 	if (size > PTRDIFF_MAX)
 		return HEAP_NO_MEMORY;
 	*ret_block = block;
+	old_size = held_bytes(span, slot);
 	if (span_is_large(span)) {
 		/* Not from large to a tenth: small slots pack better. */
-		if (padded > SLOT_SIZE_MAX / 2 && resize_large(span, size))
-			return HEAP_DONE;
-	} else if (padded <= span->slot_size &&
-		   (padded > span->slot_size / 2 || span->slot_size <= 64)) {
+		fits = padded > SLOT_SIZE_MAX / 2 && resize_large(span, size);
+	} else {
+		fits = padded <= span->slot_size &&
+		       (padded > span->slot_size / 2 || span->slot_size <= 64);
+	}
+	if (fits) {
+		clear_growth((uintptr_t)block, old_size, size);
 		return HEAP_DONE;
 	}
 	moved = heap_alloc(size, false);
@@ -485,7 +605,7 @@ heap_resize(void *block, size_t size, void **ret_block)
 		       span_slot_bytes(span) - size <= SPAN_SLACK_MAX
 		       ? HEAP_DONE : HEAP_NO_MEMORY;
 	}
-	old_size = MIN(span_slot_bytes(span), size);
+	old_size = MIN(old_size, size);
 	if (old_size < REMAP_MIN || span->base % ARCH_PAGE_SIZE != 0 ||
 	    !move_pages(span->base, (uintptr_t)moved, old_size))
 		memcpy(moved, block, old_size);
@@ -545,7 +665,7 @@ heap_trim(void)
 
 	mutator_hold();
 	mutator_mask_signals(&mask);
-	if (cache != &cache_nobody) {
+	if (!cache->is_busy) {
 		cache_enter(cache);
 		cache_flush(cache);
 		cache_leave(cache);

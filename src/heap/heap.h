@@ -26,10 +26,12 @@ int heap_init(void);
 /*
  * heap_configure - before the first block is given out.
  * Units:   pad, bytes added to each request, so that a pointer just past a
- *          block lies in its slot; with_sites, keep requested sizes and sites.
+ *          block lies in its slot; with_sites, keep requested sizes and sites;
+ *          clears, every block reads as zero: what an earlier one has left
+ *          must not look like a pointer that has come back.
  * Context: early, one thread.
  */
-void heap_configure(unsigned pad, bool with_sites);
+void heap_configure(unsigned pad, bool with_sites, bool clears);
 
 /*
  * Requests smaller than this may take heap_alloc_fast(): 0 while there is no
@@ -48,7 +50,7 @@ heap_alloc_fast(size_t size, void **ret_block)
 	struct cache *cache = cache_self;
 	bool fresh, done;
 
-	if (unlikely(size >= heap_fast_end))
+	if (unlikely(size >= heap_fast_end) || unlikely(cache->is_busy))
 		return false;
 	cache_enter(cache);
 	done = cache_take(cache_claim(cache, sizeclass_lookup(size)),
@@ -70,7 +72,8 @@ heap_free_fast(void *pointer)
 	uint32_t slot;
 
 	if (unlikely(span == NULL) ||
-	    unlikely(load_relaxed(&span->fast_owner) != cache))
+	    unlikely(load_relaxed(&span->fast_owner) != cache) ||
+	    unlikely(cache->is_busy))
 		return false;
 	return likely(span_has_slot_at(span, block, &slot)) &&
 	       likely(cache_put(cache, span, slot, block));
@@ -103,6 +106,15 @@ size_t heap_usable_size(const void *block);
  */
 bool heap_size_was_asked(void);
 
+/*
+ * heap_keep_pages - while set, no memory is moved by its page tables: a
+ * barrier would lose sight of it.
+ */
+void heap_keep_pages(bool keep);
+
+/* heap_has_ignored - has any block ever had the site SITE_IGNORED? */
+bool heap_has_ignored(void);
+
 /* heap_note - keep requested size and site of a block just allocated. */
 void heap_note(void *block, size_t requested, uint32_t site);
 
@@ -114,6 +126,22 @@ bool heap_set_site(const void *block, uint32_t site);
  * what was only reserved, but for a share of the limit.
  */
 void heap_limit(size_t limit);
+
+/*
+ * heap_set_pressure_hook - called, outside of mutator_hold(), with the bytes
+ * that a thread has claimed since it was last called, now and then.
+ * Context: early, one thread.
+ */
+void heap_set_pressure_hook(void (*claimed)(size_t bytes));
+
+/*
+ * heap_uncondemn - a block is about to be freed.
+ * Returns: true when it was condemned; *ret_site is its site.
+ */
+bool heap_uncondemn(const void *block, uint32_t *ret_site);
+
+/* heap_was_reclaimed - is this slot free because it was reclaimed? */
+bool heap_was_reclaimed(const void *block);
 
 /* What the statistics interfaces of malloc tell. */
 struct heap_statistics {

@@ -34,6 +34,9 @@
 /* The end of each large table, and the middle of the range. */
 #define RELEASED_MAX	8
 
+/* Tables of a cycle that are given back in another order than taken. */
+#define HOLES_MAX	64
+
 static struct {
 	/* Fixed by meta_init(). */
 	uintptr_t start;
@@ -46,6 +49,12 @@ static struct {
 	uintptr_t front;
 	uintptr_t committed;
 	uintptr_t back;
+	/*
+	 * What was given back between tables, ascending and never adjacent;
+	 * what has no room here is lost address space.
+	 */
+	uintptr_t holes[HOLES_MAX][2];
+	unsigned hole_count;
 	/* What was released, ascending; it is the program's now. */
 	uintptr_t released[RELEASED_MAX][2];
 	unsigned released_count;
@@ -106,14 +115,68 @@ meta_alloc(size_t size)
 	return memory;
 }
 
+static void
+remove_hole_locked(unsigned i)
+{
+	meta.hole_count--;
+	for (; i < meta.hole_count; i++) {
+		meta.holes[i][0] = meta.holes[i + 1][0];
+		meta.holes[i][1] = meta.holes[i + 1][1];
+	}
+}
+
+/* take_hole_locked - the end of the first hole that is large enough. */
+static void *
+take_hole_locked(size_t size)
+{
+	for (unsigned i = 0; i < meta.hole_count; i++) {
+		if (meta.holes[i][1] - meta.holes[i][0] < size)
+			continue;
+		meta.holes[i][1] -= size;
+		size = meta.holes[i][1];
+		if (meta.holes[i][0] == meta.holes[i][1])
+			remove_hole_locked(i);
+		return (void *)size;
+	}
+	return NULL;
+}
+
+static void
+add_hole_locked(uintptr_t start, uintptr_t end)
+{
+	unsigned i = 0;
+
+	while (i < meta.hole_count && meta.holes[i][1] < start)
+		i++;
+	/* Merge with what ends or begins where this one begins or ends. */
+	while (i < meta.hole_count && meta.holes[i][0] <= end) {
+		start = MIN(start, meta.holes[i][0]);
+		end = MAX(end, meta.holes[i][1]);
+		remove_hole_locked(i);
+	}
+	if (start == meta.back) {
+		meta.back = end;
+		return;
+	}
+	if (meta.hole_count == HOLES_MAX)
+		return;
+	for (unsigned at = meta.hole_count++; at > i; at--) {
+		meta.holes[at][0] = meta.holes[at - 1][0];
+		meta.holes[at][1] = meta.holes[at - 1][1];
+	}
+	meta.holes[i][0] = start;
+	meta.holes[i][1] = end;
+}
+
 void *
 meta_reserve(size_t size)
 {
-	void *table = NULL;
+	void *table;
 
 	size = ALIGN_UP(size, ARCH_PAGE_SIZE);
 	lock_acquire(&meta.lock);
-	if (meta.back - meta.committed >= size) {
+	table = take_hole_locked(size);
+	if (table == NULL && meta.back - meta.committed >= size) {
 		meta.back -= size;
 		table = (void *)meta.back;
 	}
@@ -159,9 +222,7 @@ meta_unmap(void *pages, size_t size)
 	sys_mmap((uintptr_t)pages, size, PROT_NONE, MAP_PRIVATE |
 		 MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	lock_acquire(&meta.lock);
-	/* Address space between tables is not worth a free list (256 GiB). */
-	if ((uintptr_t)pages == meta.back)
-		meta.back += size;
+	add_hole_locked((uintptr_t)pages, (uintptr_t)pages + size);
 	lock_release(&meta.lock);
 }
 

@@ -12,7 +12,10 @@
  *       span is empty when all words are full;
  *   S3  bits beyond slot_count are 0 in every bitmap but `free`, where they
  *       are 1: a word is full when it is all ones;
- *   S4  a span is entered into the arena's table after it is complete.
+ *   S4  a span is entered into the arena's table after it is complete;
+ *   S5  while a collector may hold the address of a span that it found in the
+ *       table, no struct becomes another span: what is released meanwhile
+ *       waits in limbo.
  *
  * The lists of structs are guarded by unused.lock (RANK_SPAN).
  */
@@ -32,6 +35,8 @@ static struct {
 	/* Guarded by lock. */
 	struct lock lock;
 	struct span *list[CLASS_COUNT + 1];
+	struct span *limbo;	/* S5, by next */
+	bool is_deferred;
 } unused = { .lock = LOCK_INIT(RANK_SPAN) };
 
 /* layout - point a span's arrays into its metadata, or just measure it. */
@@ -47,11 +52,15 @@ layout(struct span *span, char *memory, bool with_sites)
 	used += bitmap;
 	span->mark = (_Atomic uint64_t *)(memory + used);
 	used += bitmap;
-	span->condemned = (uint64_t *)(memory + used);
+	span->condemned = (_Atomic uint64_t *)(memory + used);
+	used += bitmap;
+	span->reclaimed = (_Atomic uint64_t *)(memory + used);
 	used += bitmap;
 	span->quarantined = (_Atomic uint64_t *)(memory + used);
 	used += bitmap;
 	span->scratch = (uint64_t *)(memory + used);
+	used += bitmap;
+	span->heads = (uint64_t *)(memory + used);
 	used += bitmap;
 	span->slack = NULL;
 	span->site = NULL;
@@ -98,9 +107,31 @@ struct_acquire(unsigned class, uint32_t slot_size, uint32_t slot_count,
 static void
 struct_release(struct span *span)
 {
+	struct span **list = &unused.list[span->class];
+
 	lock_acquire(&unused.lock);
-	span->next = unused.list[span->class];
-	unused.list[span->class] = span;
+	if (unused.is_deferred)					/* S5 */
+		list = &unused.limbo;
+	span->next = *list;
+	*list = span;
+	lock_release(&unused.lock);
+}
+
+void
+span_defer(bool is_deferred)
+{
+	struct span *span, *next;
+
+	lock_acquire(&unused.lock);
+	unused.is_deferred = is_deferred;
+	for (span = is_deferred ? NULL : unused.limbo; span != NULL;
+	     span = next) {
+		next = span->next;
+		span->next = unused.list[span->class];
+		unused.list[span->class] = span;
+	}
+	if (!is_deferred)
+		unused.limbo = NULL;
 	lock_release(&unused.lock);
 }
 
@@ -185,10 +216,12 @@ span_fork_lock(void)
 void
 span_fork_unlock(bool in_child)
 {
-	if (in_child)
-		lock_reset(&unused.lock);
-	else
+	if (!in_child) {
 		lock_release(&unused.lock);
+		return;
+	}
+	lock_reset(&unused.lock);
+	span_defer(false);
 }
 
 #ifdef BILGE_DEBUG

@@ -10,10 +10,14 @@
  *                                                 reclaimed; owner merges it
  *   mark         markers, atomic OR; owner at     grey or black in this cycle
  *                claim
- *   condemned    sweep                            white earlier, in grace
+ *   condemned    sweep, atomic OR; who frees,     white earlier, in grace
+ *                atomic AND
+ *   reclaimed    sweep, atomic OR; owner at       free because sweep reclaimed
+ *                claim, atomic AND                it, not because it was freed
  *   quarantined  anyone, atomic OR                freed, held back (guard)
  *   scratch      the collector                    visited while leaks are told
  *                                                 direct from indirect
+ *   heads        the collector                    may be the head of leaks
  *
  * Of `free` there are two summaries, `avail` and `full`, one bit a word.
  *
@@ -79,9 +83,11 @@ struct span {
 	/* Fixed when the span is cut. */
 	_Atomic uint64_t *returned;
 	_Atomic uint64_t *mark;
-	uint64_t *condemned;
+	_Atomic uint64_t *condemned;
+	_Atomic uint64_t *reclaimed;
 	_Atomic uint64_t *quarantined;
 	uint64_t *scratch;
+	uint64_t *heads;
 	/* NULL unless reports need them; one entry a slot, see span_note(). */
 	_Atomic uint16_t *slack;
 	_Atomic uint32_t *site;
@@ -134,6 +140,13 @@ struct span *span_create_large(size_t size, size_t alignment, bool with_sites,
  * Context:  mutator inside mutator_hold(); nobody else may know the span.
  */
 void span_destroy(struct span *span);
+
+/*
+ * span_defer - keep the structs of spans that are destroyed from now on as
+ * they are (S5), or let them be used again.
+ * Context:  collector, world running or stopped.
+ */
+void span_defer(bool is_deferred);
 
 /* span_slot_of - index of the slot an address inside the span lies in. */
 ALWAYS_INLINE uint32_t

@@ -16,29 +16,31 @@
  * Always true:
  *   W1  in the first pass a scratch bit means reached, and is set for white
  *       blocks only;
- *   W2  the second pass clears the bit of what it reaches: at its end all
- *       scratch bits are 0 again.
+ *   W2  the second pass clears the bit of what it reaches: each block is
+ *       counted once.
  */
 #include "report/leaks.h"
 
 #include "collect/candidate.h"
 #include "collect/grey.h"
 #include "heap/meta.h"
+#include "report/held.h"
 
 #include <errno.h>
 #include <string.h>
 
+#define TABLE_MIN	64u
+
 /* Guarded by RANK_CYCLE. */
 static struct {
-	struct block *heads;
-	size_t head_count;
-	size_t white_count;
-
 	struct leak_group *table;	/* open addressing; blocks 0: empty */
 	size_t table_size;		/* a power of two */
 	size_t group_count;
 	bool is_second_pass;
-	bool has_overflowed;	/* the mark stack did: kinds are not known */
+	enum leaks_choice_of choice;
+	void (*visit)(const struct block *, bool);
+	struct grey grey;
+	bool has_overflowed;	/* memory did: kinds or sums are not known */
 } leaks;
 
 static bool
@@ -52,9 +54,14 @@ is_white(const struct span *span, uint32_t slot)
 	 */
 	if (span->is_inherited || span_site(span, slot) == SITE_NONE)
 		return false;
+	if (leaks.choice == LEAKS_NEW &&
+	    (load_relaxed(&span->condemned[slot / WORD_BITS]) & bit) != 0)
+		return false;
+	/* Taken first, then unmarked: see blacken_word() in cache.c. */
+	if (!candidate_is_taken(span, slot))
+		return false;
 	atomic_thread_fence(memory_order_acquire);
-	return (load_relaxed(&span->mark[slot / WORD_BITS]) & bit) == 0 &&
-	       candidate_is_block(span, slot);
+	return (load_relaxed(&span->mark[slot / WORD_BITS]) & bit) == 0;
 }
 
 /* reach - visit a block for the first time in this pass.  False: it was. */
@@ -71,21 +78,51 @@ reach(const struct block *b)
 	return true;
 }
 
+/* group_of - where the leaks of a site and kind are, or would be, counted. */
+static struct leak_group *
+group_of(struct leak_group *table, size_t size, uint32_t site, bool is_direct)
+{
+	size_t i = bits_mix((uint64_t)site << 1 | is_direct) & (size - 1);
+
+	while (table[i].blocks != 0 &&
+	       (table[i].site != site || table[i].is_direct != is_direct))
+		i = (i + 1) & (size - 1);
+	return &table[i];
+}
+
+static bool
+grow_table(void)
+{
+	size_t size = MAX(2 * leaks.table_size, TABLE_MIN);
+	struct leak_group *table = meta_map(size * sizeof(*table));
+
+	if (table == NULL)
+		return false;
+	for (size_t i = 0; i < leaks.table_size; i++) {
+		const struct leak_group *g = &leaks.table[i];
+
+		if (g->blocks != 0)
+			*group_of(table, size, g->site, g->is_direct) = *g;
+	}
+	if (leaks.table != NULL)
+		meta_unmap(leaks.table, leaks.table_size * sizeof(*table));
+	leaks.table = table;
+	leaks.table_size = size;
+	return true;
+}
+
 static void
 count_block(const struct block *b, bool is_direct)
 {
 	uint32_t site = span_site(b->span, b->slot);
-	uint64_t key = bits_mix((uint64_t)site << 1 | is_direct);
-	size_t i = key & (leaks.table_size - 1);
 	struct leak_group *g;
 
-	for (;; i = (i + 1) & (leaks.table_size - 1)) {
-		g = &leaks.table[i];
-		if (g->blocks == 0)
-			break;
-		if (g->site == site && g->is_direct == is_direct)
-			break;
+	if (2 * (leaks.group_count + 1) > leaks.table_size && !grow_table() &&
+	    leaks.group_count + 1 >= leaks.table_size) {
+		leaks.has_overflowed = true;
+		return;
 	}
+	g = group_of(leaks.table, leaks.table_size, site, is_direct);
 	if (g->blocks == 0) {
 		g->site = site;
 		g->is_direct = is_direct;
@@ -93,6 +130,8 @@ count_block(const struct block *b, bool is_direct)
 	}
 	g->blocks++;
 	g->bytes += span_requested(b->span, b->slot);
+	if (leaks.visit != NULL)
+		leaks.visit(b, is_direct);
 }
 
 /* search - all white blocks that a block leads to and that are new. */
@@ -106,26 +145,29 @@ search(struct block b)
 		for (; at < end; at += sizeof(uintptr_t)) {
 			struct block next;
 
-			if (!candidate_find(*(const uintptr_t *)at, &next) ||
+			if (!candidate_locate(*(const uintptr_t *)at, &next) ||
 			    !is_white(next.span, next.slot) || !reach(&next))
 				continue;
-			if (leaks.is_second_pass)
+			if (leaks.is_second_pass) {
 				count_block(&next, false);
-			leaks.has_overflowed |= !grey_push(next);
+				held_note_lost(next, at);
+			}
+			leaks.has_overflowed |= !grey_push(&leaks.grey, next);
 		}
-	} while (grey_pop(&b));
+	} while (grey_pop(&leaks.grey, &b));
 }
 
 static void
 for_each_white(struct span *span, void (*visit)(struct block))
 {
 	for (uint32_t w = 0; w < span->words; w++) {
-		uint64_t bits = candidate_taken(span, w) &
-				~load_relaxed(&span->mark[w]);
+		uint64_t bits = candidate_taken(span, w);
 
+		atomic_thread_fence(memory_order_acquire);
+		bits &= ~load_relaxed(&span->mark[w]);
 		for (; bits != 0; bits &= bits - 1) {
 			struct block b = { span, w * WORD_BITS +
-						 bits_ctz(bits) };
+						 bits_ctz(bits), 0 };
 
 			if (is_white(b.span, b.slot))
 				visit(b);
@@ -134,32 +176,48 @@ for_each_white(struct span *span, void (*visit)(struct block))
 }
 
 static void
-count_one(struct block b)
-{
-	(void)b;
-	leaks.white_count++;
-}
-
-static void
 begin_search(struct block b)
 {
-	if (leaks.head_count == leaks.white_count || !reach(&b))
+	if (!reach(&b))
 		return;
-	leaks.heads[leaks.head_count++] = b;
+	b.span->heads[b.slot / WORD_BITS] |=
+		UINT64_C(1) << (b.slot % WORD_BITS);
 	search(b);
 }
 
 static void
-visit_span(struct span *span, void *visit)
+search_span(struct span *span, void *unused)
 {
-	for_each_white(span, (void (*)(struct block))visit);
+	(void)unused;
+	for_each_white(span, begin_search);
 }
 
+/* take_heads - the candidates of a span, the last one first. */
+static void
+take_heads(struct span *span, void *unused)
+{
+	(void)unused;
+	for (uint32_t w = span->words; w-- > 0;)
+		while (span->heads[w] != 0) {
+			unsigned i = bits_log2(span->heads[w]);
+			struct block b = { span, w * WORD_BITS + i, 0 };
+
+			span->heads[w] ^= UINT64_C(1) << i;
+			if (!reach(&b))
+				continue;
+			count_block(&b, true);
+			held_note_lost(b, 0);
+			search(b);
+		}
+}
+
+/* W1: nothing is reached; what a block freed meanwhile has left is gone. */
 static void
 clear_scratch(struct span *span, void *unused)
 {
 	(void)unused;
 	memset(span->scratch, 0, span->words * sizeof(*span->scratch));
+	memset(span->heads, 0, span->words * sizeof(*span->heads));
 }
 
 static int
@@ -210,42 +268,22 @@ sort_groups(struct leak_group *groups, size_t count)
 	}
 }
 
-static bool
-take_memory(void)
-{
-	leaks.table_size = 64;
-	while (leaks.table_size < 4 * leaks.white_count)
-		leaks.table_size *= 2;
-	leaks.table = meta_map(leaks.table_size * sizeof(*leaks.table));
-	if (leaks.table == NULL)
-		return false;
-	leaks.heads = meta_map((leaks.white_count + 1) * sizeof(*leaks.heads));
-	return leaks.heads != NULL;
-}
-
 int
-leaks_collect(void)
+leaks_collect(enum leaks_choice_of choice,
+	      void (*visit)(const struct block *, bool))
 {
 	size_t packed = 0;
 
 	memset(&leaks, 0, sizeof(leaks));
-	arena_for_each_span(visit_span, (void *)count_one);
-	if (!take_memory()) {
-		leaks_release();
+	leaks.choice = choice;
+	leaks.visit = visit;
+	if (!grow_table())
 		return -ENOMEM;
-	}
-	arena_for_each_span(visit_span, (void *)begin_search);
+	arena_for_each_span(clear_scratch, NULL);
+	arena_for_each_span(search_span, NULL);
 	leaks.is_second_pass = true;
-	for (size_t i = leaks.head_count; i-- > 0;) {
-		struct block head = leaks.heads[i];
-
-		if (!reach(&head))
-			continue;
-		count_block(&head, true);
-		search(head);
-	}
+	arena_for_each_span_back(take_heads, NULL);
 	if (leaks.has_overflowed) {
-		arena_for_each_span(clear_scratch, NULL);	/* W2 */
 		leaks_release();
 		return -ENOMEM;
 	}
@@ -266,10 +304,6 @@ leaks_groups(size_t *ret_count)
 void
 leaks_release(void)
 {
-	/* In the reverse order of taking: the range shrinks again. */
-	if (leaks.heads != NULL)
-		meta_unmap(leaks.heads,
-			   (leaks.white_count + 1) * sizeof(*leaks.heads));
 	if (leaks.table != NULL)
 		meta_unmap(leaks.table,
 			   leaks.table_size * sizeof(*leaks.table));

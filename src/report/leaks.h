@@ -5,7 +5,7 @@
 #ifndef BILGE_LEAKS_H
 #define BILGE_LEAKS_H
 
-#include "base/base.h"
+#include "collect/candidate.h"
 
 /* The leaks of one site and kind. */
 struct leak_group {
@@ -13,7 +13,13 @@ struct leak_group {
 	bool is_direct;
 	uint64_t bytes;		/* as the program asked for */
 	uint64_t blocks;
+	/* Not of leaks.c: from the ledger, where reports need it. */
+	uint64_t first_ns;
+	uint64_t reclaimed_bytes;
 };
+
+/* Which white blocks count: all, or those that are not condemned yet. */
+enum leaks_choice_of { LEAKS_ALL, LEAKS_NEW };
 
 /*
  * leaks_collect - find all white blocks after a complete mark.
@@ -21,10 +27,12 @@ struct leak_group {
  * Direct is a leak that no other leak points at; of leaks that only point at
  * each other in a circle one is direct, their head.
  *
+ * Units:   visit, called once for each block that counts; may be NULL.
  * Errors:  -ENOMEM; nothing is known then.
  * Cost:    linear in the heap and in the bytes of the leaks.
  */
-int leaks_collect(void);
+int leaks_collect(enum leaks_choice_of choice,
+		  void (*visit)(const struct block *, bool is_direct));
 
 /* The groups, direct ones first, largest first; until leaks_release(). */
 const struct leak_group *leaks_groups(size_t *ret_count);

@@ -190,6 +190,20 @@ modules_is_loader(uintptr_t addr)
 	return loader != MODULE_NONE && covers(modules_get(loader), addr);
 }
 
+bool
+modules_is_code(uintptr_t addr)
+{
+	uint32_t index = lookup(addr, false);
+	const struct module *m = modules_get(index);
+
+	for (unsigned i = 0; index != MODULE_NONE && i < m->phnum; i++)
+		if (m->phdr[i].p_type == PT_LOAD &&
+		    (m->phdr[i].p_flags & PF_X) != 0 &&
+		    addr - m->bias - m->phdr[i].p_vaddr < m->phdr[i].p_memsz)
+			return true;
+	return false;
+}
+
 struct module *
 modules_get(uint32_t index)
 {

@@ -52,6 +52,9 @@ uint32_t modules_lookup(uintptr_t addr);
 /* modules_is_loader - does an address lie in the dynamic loader's own code? */
 bool modules_is_loader(uintptr_t addr);
 
+/* modules_is_code - does an address lie in a loaded module's code? */
+bool modules_is_code(uintptr_t addr);
+
 struct module *modules_get(uint32_t index);
 uint32_t modules_count(void);
 

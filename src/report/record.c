@@ -179,12 +179,6 @@ record_open_memory(struct record *other)
 
 /* ---------------------------------------------------------------- one event */
 
-/* Where the event being written goes. */
-struct event {
-	struct fmt fmt;		/* first: flush gets its address */
-	struct record *record;
-};
-
 static void
 flush_event(struct fmt *f)
 {
@@ -197,8 +191,8 @@ flush_event(struct fmt *f)
 
 static void write_start(struct record *r);
 
-static bool
-begin_event(struct event *e, struct record *r, const char *name)
+bool
+record_begin_event(struct event *e, struct record *r, const char *name)
 {
 	ASSERT(lock_is_mine(&record.lock));
 	if (r->is_file && record.is_forked) {
@@ -218,8 +212,8 @@ begin_event(struct event *e, struct record *r, const char *name)
 	return true;
 }
 
-static void
-end_event(struct event *e)
+void
+record_end_event(struct event *e)
 {
 	fmt_text(&e->fmt, "}\n");
 	flush_event(&e->fmt);
@@ -245,7 +239,7 @@ write_module(struct record *r, uint32_t id)
 	const struct module *m = modules_get(id);
 	struct event e;
 
-	if (!begin_event(&e, r, "module"))
+	if (!record_begin_event(&e, r, "module"))
 		return;
 	put_number(&e.fmt, "id", id);
 	fmt_text(&e.fmt, ",\"path\":");
@@ -256,12 +250,11 @@ write_module(struct record *r, uint32_t id)
 	for (unsigned i = 0; i < m->build_id_size; i++)
 		fmt_print(&e.fmt, "%02x", (unsigned)m->build_id[i]);
 	fmt_char(&e.fmt, '"');
-	end_event(&e);
+	record_end_event(&e);
 }
 
-/* say_modules - write the modules that are new since the last event. */
-static void
-say_modules(struct record *r)
+void
+record_say_modules(struct record *r)
 {
 	uint32_t count = modules_count();
 
@@ -348,7 +341,7 @@ write_start(struct record *r)
 	struct event e;
 	long n;
 
-	if (!begin_event(&e, r, "start"))
+	if (!record_begin_event(&e, r, "start"))
 		return;
 	n = sys_readlink("/proc/thread-self/exe", exe, sizeof(exe) - 1);
 	exe[n > 0 ? n : 0] = '\0';
@@ -360,8 +353,8 @@ write_start(struct record *r)
 	put_arguments(&e.fmt);
 	fmt_text(&e.fmt, ",\"settings\":");
 	options_print_json(&e.fmt);
-	fmt_text(&e.fmt, ",\"barrier\":\"stop\"");
-	end_event(&e);
+	fmt_print(&e.fmt, ",\"barrier\":\"%s\"", stats.barrier);
+	record_end_event(&e);
 }
 
 static void
@@ -374,8 +367,8 @@ write_leak(struct record *r, const struct leak_group *g, uint64_t now)
 		return;
 	if (stack != NULL)
 		note_modules(stack->frames, stack->count);
-	say_modules(r);
-	if (!begin_event(&e, r, "leak"))
+	record_say_modules(r);
+	if (!record_begin_event(&e, r, "leak"))
 		return;
 	put_time(&e.fmt, "time", now);
 	put_number(&e.fmt, "site", g->site);
@@ -383,22 +376,24 @@ write_leak(struct record *r, const struct leak_group *g, uint64_t now)
 		  g->is_direct ? "direct" : "indirect");
 	put_number(&e.fmt, "bytes", g->bytes);
 	put_number(&e.fmt, "blocks", g->blocks);
-	put_time(&e.fmt, "first_seen", now);
-	put_number(&e.fmt, "reclaimed_bytes", 0);
+	put_time(&e.fmt, "first_seen", g->first_ns != 0 ? g->first_ns : now);
+	put_number(&e.fmt, "reclaimed_bytes", g->reclaimed_bytes);
 	put_frames(&e.fmt, stack != NULL ? stack->frames : NULL,
 		   stack != NULL ? stack->count : 0);
-	end_event(&e);
+	record_end_event(&e);
 }
 
 static void
-put_quantiles(struct fmt *f, const char *key, uint64_t count, uint64_t ns,
+put_quantiles(struct fmt *f, const char *key, const struct histogram *h,
 	      bool with_count)
 {
 	fmt_print(f, ",\"%s\":{", key);
 	if (with_count)
-		fmt_print(f, "\"count\":%lu,", (unsigned long)count);
+		fmt_print(f, "\"count\":%lu,", (unsigned long)h->count);
 	fmt_print(f, "\"p50\":%lu,\"p99\":%lu,\"max\":%lu}",
-		  (unsigned long)ns, (unsigned long)ns, (unsigned long)ns);
+		  (unsigned long)histogram_quantile(h, 500),
+		  (unsigned long)histogram_quantile(h, 990),
+		  (unsigned long)h->max);
 }
 
 static void
@@ -409,7 +404,7 @@ write_end(struct record *r, int exit_status)
 	struct event e;
 	struct fmt *f = &e.fmt;
 
-	if (!begin_event(&e, r, "end"))
+	if (!record_begin_event(&e, r, "end"))
 		return;
 	put_time(f, "time", sys_realtime_ns());
 	if (exit_status < 0)
@@ -422,24 +417,24 @@ write_end(struct record *r, int exit_status)
 	put_number(f, "direct_blocks", l->direct_blocks);
 	put_number(f, "indirect_bytes", l->indirect_bytes);
 	put_number(f, "indirect_blocks", l->indirect_blocks);
-	put_number(f, "reclaimed_bytes", 0);
-	put_number(f, "reclaimed_blocks", 0);
-	put_number(f, "resurrected_blocks", 0);
+	put_number(f, "reclaimed_bytes", stats.reclaimed_bytes);
+	put_number(f, "reclaimed_blocks", stats.reclaimed_blocks);
+	put_number(f, "resurrected_blocks", load_relaxed(&stats.resurrected));
 	put_number(f, "misuses", load_relaxed(&stats.misuses));
 	put_number(f, "quarantined_bytes", 0);
 	put_number(f, "heap_bytes", arena_used_bytes());
 	put_number(f, "heap_peak_bytes", arena_peak_bytes());
 	fmt_print(f, ",\"cycles\":{\"count\":%lu,\"abandoned\":%lu,"
-		  "\"barrier\":\"stop\"", (unsigned long)c->count,
-		  (unsigned long)c->abandoned);
+		  "\"barrier\":\"%s\"", (unsigned long)c->count,
+		  (unsigned long)c->abandoned, stats.barrier);
 	put_number(f, "marked_bytes", c->marked_bytes);
-	put_number(f, "dirty_pages", 0);
-	put_quantiles(f, "pause_ns", c->count, c->pause_ns, true);
-	put_quantiles(f, "stop_ns", c->count, c->stop_ns, false);
+	put_number(f, "dirty_pages", c->dirty_pages);
+	put_quantiles(f, "pause_ns", &c->pause_ns, true);
+	put_quantiles(f, "stop_ns", &c->stop_ns, false);
 	put_number(f, "cpu_ns", c->cpu_ns);
-	put_number(f, "verified", 0);
+	put_number(f, "verified", c->verified);
 	fmt_char(f, '}');
-	end_event(&e);
+	record_end_event(&e);
 }
 
 void
@@ -468,6 +463,42 @@ record_leaks(struct record *other, const struct leak_group *groups,
 	lock_release(&record.lock);
 }
 
+/* What the writer of a "resurrected" event is given. */
+struct resurrection {
+	uint32_t site;
+	uintptr_t address;
+	const char *how;
+};
+
+static void
+write_resurrected(struct record *r, const void *argument)
+{
+	const struct resurrection *a = argument;
+	const struct stack *stack = depot_stack(a->site);
+	struct event e;
+
+	if (stack != NULL)
+		note_modules(stack->frames, stack->count);
+	record_say_modules(r);
+	if (!record_begin_event(&e, r, "resurrected"))
+		return;
+	put_time(&e.fmt, "time", sys_realtime_ns());
+	put_number(&e.fmt, "site", a->site);
+	fmt_print(&e.fmt, ",\"address\":\"%p\",\"how\":\"%s\"",
+		  (void *)a->address, a->how);
+	put_frames(&e.fmt, stack != NULL ? stack->frames : NULL,
+		   stack != NULL ? stack->count : 0);
+	record_end_event(&e);
+}
+
+void
+record_resurrected(uint32_t site, uintptr_t address, const char *how)
+{
+	const struct resurrection r = { site, address, how };
+
+	record_write(write_resurrected, &r);
+}
+
 void
 record_misuse(const char *function, const void *address, const char *what,
 	      const uintptr_t *frames, uint32_t count)
@@ -477,17 +508,37 @@ record_misuse(const char *function, const void *address, const char *what,
 	lock_acquire(&record.lock);
 	if (record.file.fd >= 0 || record.is_forked) {
 		note_modules(frames, count);
-		say_modules(&record.file);
+		record_say_modules(&record.file);
 	}
-	if (begin_event(&e, &record.file, "misuse")) {
+	if (record_begin_event(&e, &record.file, "misuse")) {
 		put_time(&e.fmt, "time", sys_realtime_ns());
 		fmt_text(&e.fmt, ",\"function\":");
 		fmt_json(&e.fmt, function);
 		fmt_print(&e.fmt, ",\"address\":\"%p\"", (void *)address);
 		fmt_print(&e.fmt, ",\"what\":\"%s\"", what);
 		put_frames(&e.fmt, frames, count);
-		end_event(&e);
+		record_end_event(&e);
 	}
+	lock_release(&record.lock);
+}
+
+void
+record_leaks_to(struct record *r, const struct leak_group *groups,
+		size_t count)
+{
+	uint64_t now = sys_realtime_ns();
+
+	lock_acquire(&record.lock);
+	for (size_t i = 0; i < count; i++)
+		write_leak(r, &groups[i], now);
+	lock_release(&record.lock);
+}
+
+void
+record_end_to(struct record *r, int exit_status)
+{
+	lock_acquire(&record.lock);
+	write_end(r, exit_status);
 	lock_release(&record.lock);
 }
 
@@ -498,6 +549,27 @@ record_end(struct record *other, int exit_status)
 	write_end(&record.file, exit_status);
 	if (other != NULL)
 		write_end(other, exit_status);
+	lock_release(&record.lock);
+}
+
+bool
+record_is_kept(void)
+{
+	bool result;
+
+	lock_acquire(&record.lock);
+	result = record.file.fd >= 0 || record.is_forked;
+	lock_release(&record.lock);
+	return result;
+}
+
+void
+record_write(void (*write)(struct record *, const void *),
+	     const void *argument)
+{
+	lock_acquire(&record.lock);
+	if (record.file.fd >= 0 || record.is_forked)
+		write(&record.file, argument);
 	lock_release(&record.lock);
 }
 
@@ -521,5 +593,6 @@ record_fork_unlock(bool in_child)
 	if (is_still_ours())
 		sys_close(record.file.fd);
 	record.file.fd = -1;
+	record.file.modules_said = 0;
 	record.is_forked = true;
 }

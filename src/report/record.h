@@ -21,8 +21,17 @@
  *        minus 1.  offset: address - base.  module: null outside any module,
  *        then there is no offset.  symbol: the exported name the address lies
  *        in, absent when there is none.  No frames: the stack was not kept.
+ *        The last such event of a site and kind counts.
+ *   {"event":"cycle","time":T,"number":1,"first_stop_ns":0, ...}
+ *        one collection of the running program: report/trace.c.
+ *   {"event":"resurrected","time":T,"site":7,"address":A,"how":"reached",
+ *    "frames":[...]}
+ *        a leak that came back: it was "reached" again, has "changed", or the
+ *        program "freed" it.  frames: where it was allocated.
  *   {"event":"misuse","time":T,"function":"free","address":A,
  *    "what":"double free","frames":[...]}
+ *   "why", "thread", "mappings", "site", "held", "lost"
+ *        what holds each block: report/why.h.
  *   {"event":"end","time":T,"exit_status":0,"leaked_bytes":0, ... }
  *        the members of "summary" and, as "cycles", of "cycles" in the JSON
  *        report (bilge(1)).  exit_status is null when it is not known.
@@ -30,6 +39,7 @@
 #ifndef BILGE_RECORD_H
 #define BILGE_RECORD_H
 
+#include "base/fmt.h"
 #include "report/leaks.h"
 
 /* Where lines go: a file, or a memory file for one report. */
@@ -60,6 +70,41 @@ void record_leaks(struct record *other, const struct leak_group *groups,
 void record_misuse(const char *function, const void *address,
 		   const char *what, const uintptr_t *frames, uint32_t count);
 void record_end(struct record *other, int exit_status);
+
+/* The same to one record only, which is not the file. */
+void record_leaks_to(struct record *record, const struct leak_group *groups,
+		     size_t count);
+void record_end_to(struct record *record, int exit_status);
+
+/*
+ * record_resurrected - a condemned block has come back.
+ * Units: how, "reached", "changed" or "freed".
+ */
+void record_resurrected(uint32_t site, uintptr_t address, const char *how);
+
+/* record_is_kept - is there a file that somebody asked for? */
+bool record_is_kept(void);
+
+/*
+ * record_write - have other modules write events of their own to the file.
+ *
+ * record_begin_event() and what follows are called from `write` alone: with
+ * RANK_RECORD held.  A begun event is ended; none is begun that cannot be
+ * written.  record_say_modules() writes the modules that are new.
+ */
+void record_write(void (*write)(struct record *, const void *),
+		  const void *argument);
+
+/* Where the event being written goes. */
+struct event {
+	struct fmt fmt;		/* first: flush gets its address */
+	struct record *record;
+};
+
+bool record_begin_event(struct event *e, struct record *record,
+			const char *name);
+void record_end_event(struct event *e);
+void record_say_modules(struct record *record);
 
 /*
  * record_expand - %p pid, %e program, %t time in a path.

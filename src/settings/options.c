@@ -48,6 +48,7 @@ static struct {
 	struct options options;
 	char text[TEXT_SIZE];
 	size_t text_used;
+	bool is_given[ARRAY_LEN(table)];
 } __attribute__((aligned(4096))) sealed;
 
 const struct options *const options = &sealed.options;
@@ -283,9 +284,38 @@ parse_variable(const char *variable)
 	} else if (!parse_value(o, equals + 1)) {
 		say("BILGE_%s=%s is not one of %s; using %s", o->name,
 		    equals + 1, o->values, o->value);
-	} else if (o->later) {
+	} else if (!o->later) {
+		sealed.is_given[o - table] = true;
+	} else {
 		say("BILGE_%s has no effect in this version", o->name);
 	}
+}
+
+bool
+options_is_given(const char *name)
+{
+	const struct option *o = find_option(name, strlen(name));
+
+	return o != NULL && sealed.is_given[o - table];
+}
+
+/*
+ * set_mode_defaults - who wants to stay afloat is not there to look at each
+ * stack, and wants cycles without asking for them.
+ */
+static void
+set_mode_defaults(void)
+{
+	struct options *o = &sealed.options;
+
+	if (o->leaks != LEAKS_RECLAIM)
+		return;
+	if (!options_is_given("SAMPLE"))
+		o->sample = 512 * KIB;
+	if (!options_is_given("PERCENT"))
+		o->percent = 100;
+	if (!options_is_given("INTERVAL"))
+		o->interval = 120 * NSEC_PER_SEC;
 }
 
 void
@@ -296,10 +326,7 @@ options_parse(char *const *environment)
 	for (; environment != NULL && *environment != NULL; environment++)
 		if (strncmp(*environment, "BILGE_", 6) == 0)
 			parse_variable(*environment);
-	if (options->leaks == LEAKS_RECLAIM) {
-		say("BILGE_LEAKS=reclaim only reports in this version");
-		sealed.options.leaks = LEAKS_REPORT;
-	}
+	set_mode_defaults();
 	if (options->free == FREE_GUARD) {
 		say("BILGE_FREE=guard has no effect in this version");
 		sealed.options.free = FREE_NOW;

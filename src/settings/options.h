@@ -12,6 +12,9 @@
 
 enum leaks_choice { LEAKS_REPORT, LEAKS_RECLAIM, LEAKS_IGNORE };
 enum free_choice { FREE_NOW, FREE_GUARD };
+enum barrier_choice {
+	BARRIER_AUTO, BARRIER_UFFD, BARRIER_MPROTECT, BARRIER_STOP
+};
 enum roots_choice { ROOTS_ALL, ROOTS_SEGMENTS };
 
 #define OPTION_TYPE_CHOICE	uint64_t
@@ -42,6 +45,9 @@ extern const struct options *const options;
  * Context: early, one thread.
  */
 void options_parse(char *const *environment);
+
+/* options_is_given - did the user set this one?  Units: its name. */
+bool options_is_given(const char *name);
 
 /* options_print_help - every setting with its value here, on standard error. */
 void options_print_help(void);

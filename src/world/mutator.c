@@ -9,7 +9,9 @@
  * Always true:
  *   R1  mutator_self is NULL or names an element of the list whose tid is the
  *       calling thread's;
- *   R2  no two living mutators have one tid.
+ *   R2  no two living mutators have one tid;
+ *   R3  every element of the list is in the chain of its tp, and, while it is
+ *       alive, in the chain of its tid.
  *
  * The list is guarded by registry.lock (RANK_MUTATORS), which the stopper
  * holds for as long as the world stands.  It is taken outside
@@ -18,6 +20,7 @@
 #include "world/mutator.h"
 
 #include "base/arch.h"
+#include "base/bits.h"
 #include "base/lock.h"
 #include "base/panic.h"
 #include "base/sys.h"
@@ -29,6 +32,9 @@
 __thread struct mutator *mutator_self
 	__attribute__((tls_model("initial-exec")));
 
+/* With 10000 threads, ten to a chain. */
+#define CHAINS		1024u
+
 static struct {
 	/* Guarded by lock. */
 	struct lock lock;
@@ -38,6 +44,8 @@ static struct {
 	size_t reap_at;			/* look for the gone at this count */
 	uintptr_t dead_stacks[DEAD_STACKS_MAX];
 	size_t dead_next;		/* a ring: the oldest is forgotten */
+	struct mutator *by_tid[CHAINS];	/* R3 */
+	struct mutator *by_tp[CHAINS];
 
 	/* Fixed by mutator_set_hook(). */
 	void (*ended)(struct cache *);
@@ -109,18 +117,87 @@ mutator_first_locked(void)
 	return registry.first;
 }
 
+static struct mutator **
+tid_chain(int tid)
+{
+	return &registry.by_tid[(unsigned)tid % CHAINS];
+}
+
+static struct mutator **
+tp_chain(uintptr_t tp)
+{
+	return &registry.by_tp[bits_mix(tp) % CHAINS];
+}
+
 struct mutator *
 mutator_find_locked(int tid)
 {
-	for (struct mutator *m = registry.first; m != NULL; m = m->next)
-		if (m->tid == tid && m->state == MUTATOR_ALIVE)
-			return m;
-	return NULL;
+	struct mutator *m = *tid_chain(tid);
+
+	while (m != NULL && m->tid != tid)
+		m = m->next_tid;
+	return m;
+}
+
+/* find_tp_locked - the latest with this thread pointer, or NULL. */
+static struct mutator *
+find_tp_locked(uintptr_t tp)
+{
+	struct mutator *m = *tp_chain(tp);
+
+	while (m != NULL && m->tp != tp)
+		m = m->next_tp;
+	return m;
+}
+
+static struct mutator *
+find_ended_locked(uintptr_t tp)
+{
+	struct mutator *m = *tp_chain(tp);
+
+	while (m != NULL && (m->tp != tp || m->state != MUTATOR_ENDED))
+		m = m->next_tp;
+	return m;
+}
+
+static void
+link_locked(struct mutator *m)
+{
+	struct mutator **by_tid = tid_chain(m->tid), **by_tp = tp_chain(m->tp);
+
+	m->prev = NULL;
+	m->next = registry.first;
+	if (registry.first != NULL)
+		registry.first->prev = m;
+	registry.first = m;
+	m->next_tid = *by_tid;
+	*by_tid = m;
+	m->next_tp = *by_tp;
+	*by_tp = m;
+	registry.count++;
+}
+
+/* unlink_tid_locked - it ends, or its tid changes. */
+static void
+unlink_tid_locked(struct mutator *m)
+{
+	struct mutator **place = tid_chain(m->tid);
+
+	while (*place != m)
+		place = &(*place)->next_tid;
+	*place = m->next_tid;
 }
 
 static void
 unlink_locked(struct mutator *m)
 {
+	struct mutator **place = tp_chain(m->tp);
+
+	if (m->state == MUTATOR_ALIVE)
+		unlink_tid_locked(m);
+	while (*place != m)
+		place = &(*place)->next_tp;
+	*place = m->next_tp;
 	if (m->prev != NULL)
 		m->prev->next = m->next;
 	else
@@ -153,6 +230,7 @@ end_locked(struct mutator *m, bool keep_result)
 		registry.dead_next = (registry.dead_next + 1) %
 				     DEAD_STACKS_MAX;
 	}
+	unlink_tid_locked(m);
 	m->state = MUTATOR_ENDED;
 	if (!keep_result || m->is_detached)
 		unlink_locked(m);
@@ -200,17 +278,20 @@ mutator_register(bool has_own_stack)
 
 	mutator_mask_signals(&mask);
 	mutator_lock();
+	if (mutator_self != NULL) {	/* R1: by a handler, just before */
+		mutator_self->has_own_stack |= has_own_stack;
+		mutator_unlock();
+		mutator_unmask_signals(mask);
+		return mutator_self;
+	}
 	old = mutator_find_locked(tid);
 	if (old != NULL)		/* R2: the kernel has reused the tid */
 		end_locked(old, false);
 	if (registry.count >= registry.reap_at)
 		mutator_reap_locked();
 	/* The descriptor is in use again: its old result is gone. */
-	for (struct mutator *e = registry.first, *next; e != NULL; e = next) {
-		next = e->next;
-		if (e->tp == tp && e->state == MUTATOR_ENDED)
-			unlink_locked(e);
-	}
+	while ((old = find_ended_locked(tp)) != NULL)
+		unlink_locked(old);
 	forget_dead_stack_locked(tp);
 	m = create_locked();
 	if (m != NULL) {
@@ -218,12 +299,7 @@ mutator_register(bool has_own_stack)
 		m->tp = tp;
 		m->has_own_stack = has_own_stack;
 		m->state = MUTATOR_ALIVE;
-		m->prev = NULL;
-		m->next = registry.first;
-		if (registry.first != NULL)
-			registry.first->prev = m;
-		registry.first = m;
-		registry.count++;
+		link_locked(m);
 		mutator_self = m;
 	}
 	mutator_unlock();
@@ -250,19 +326,16 @@ mutator_end(bool keep_result)
 static void
 release_result(uintptr_t tp, bool is_detached)
 {
+	struct mutator *m;
 	uint64_t mask;
 
 	mutator_mask_signals(&mask);
 	mutator_lock();
-	for (struct mutator *m = registry.first; m != NULL; m = m->next) {
-		if (m->tp != tp)
-			continue;
-		if (m->state == MUTATOR_ENDED)
-			unlink_locked(m);
-		else
-			m->is_detached |= is_detached;
-		break;
-	}
+	m = find_tp_locked(tp);
+	if (m != NULL && m->state == MUTATOR_ENDED)
+		unlink_locked(m);
+	else if (m != NULL)
+		m->is_detached |= is_detached;
 	mutator_unlock();
 	mutator_unmask_signals(mask);
 }
@@ -315,7 +388,11 @@ mutator_fork_unlock(bool in_child)
 		unlink_locked(m);
 	}
 	memset(registry.dead_stacks, 0, sizeof(registry.dead_stacks));
-	if (self != NULL)
+	if (self != NULL) {
+		unlink_tid_locked(self);
 		self->tid = sys_gettid();
+		self->next_tid = *tid_chain(self->tid);
+		*tid_chain(self->tid) = self;
+	}
 	lock_reset(&registry.lock);
 }

@@ -36,12 +36,17 @@ struct mutator {
 	 */
 	uintptr_t frames[MUTATOR_FRAMES_MAX];
 	int64_t sample_left;		/* bytes until the next kept stack */
+	size_t unpaced;			/* bytes the pacer has not heard of */
 
 	/* Guarded by RANK_MUTATORS. */
 	enum mutator_state state;
 	bool is_detached;
 	bool has_own_stack;		/* libc's, with a guard page below */
+	/* Owner thread: a part of its stack has served as another one. */
+	bool has_inner_stack;
 	struct mutator *next, *prev;
+	struct mutator *next_tid;	/* alive, with a tid of the same hash */
+	struct mutator *next_tp;	/* with a tp of the same hash */
 };
 
 /* Owner thread: NULL until it registers and after it has ended. */
@@ -95,7 +100,8 @@ void mutator_mask_signals(uint64_t *ret_old);
 void mutator_unmask_signals(uint64_t old);
 
 /*
- * mutator_register - make the calling thread known.
+ * mutator_register - make the calling thread known, unless it is already: a
+ * handler of its own may have been first.
  * Units:   has_own_stack, its stack is libc's, below its thread pointer and
  *          above a guard page.
  * Returns: NULL when there is no memory for it.

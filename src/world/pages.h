@@ -7,6 +7,42 @@
 
 #include "base/base.h"
 
+#include <sys/ioctl.h>
+
+/*
+ * The kernel's PAGEMAP_SCAN, as in linux/fs.h of Linux 6.7: older headers lack
+ * it (Documentation/admin-guide/mm/pagemap.rst).
+ */
+struct pages_region {
+	uint64_t start;
+	uint64_t end;
+	uint64_t categories;
+};
+
+struct pages_scan {
+	uint64_t size;
+	uint64_t flags;
+	uint64_t start;
+	uint64_t end;
+	uint64_t walk_end;
+	uint64_t vec;
+	uint64_t vec_len;
+	uint64_t max_pages;
+	uint64_t category_inverted;
+	uint64_t category_mask;
+	uint64_t category_anyof_mask;
+	uint64_t return_mask;
+};
+
+#define PAGES_IS_WRITTEN	(1ull << 1)
+#define PAGES_IS_FILE		(1ull << 2)
+#define PAGES_IS_PRESENT	(1ull << 3)
+#define PAGES_IS_SWAPPED	(1ull << 4)
+#define PAGES_IS_PFNZERO	(1ull << 5)
+#define PAGES_SCAN_WP_MATCHING	(1ull << 0)
+#define PAGES_SCAN_CHECK_WPASYNC (1ull << 1)
+#define PAGES_SCAN_REQUEST	_IOWR('f', 16, struct pages_scan)
+
 /*
  * pages_open - get ready to ask the kernel, while that is still allowed.
  * Without it every page that can be read counts as touched.

@@ -8,10 +8,13 @@
  * Always true:
  *   P1  a thread that has counted itself changes no memory until the epoch
  *       has changed;
- *   P2  while the epoch is odd, the list of entries only grows at its end.
+ *   P2  while the epoch is odd, the chains of entries only grow;
+ *   P3  only who parks for the present stop is counted: one that comes late,
+ *       for a stop that was given up, is not.
  *
  * Atomics: release [P] at world.parked publishes sp and tp to park_wait();
- * release [E] at world.count publishes entries to find_park().
+ * release [E] at world.chains publishes entries to park_find(); [W]: either a
+ * thread sees world.want, or the stopper sees that it has parked.
  */
 #include "world/park.h"
 
@@ -23,28 +26,58 @@
 /* How long a thread stands still in a process that should have ended. */
 #define LINGER_NS	(200 * NSEC_PER_MSEC)
 
+/* Tids are mostly numbered through: the chains are of one length. */
+#define CHAINS		1024u
+
 static struct {
 	/* Atomic. */
 	_Atomic uint32_t epoch;
-	_Atomic uint32_t parked;
-	_Atomic size_t count;			/* P2 */
-	_Atomic(struct park_entry *) entries;
+	_Atomic uint64_t parked;	/* P3: the epoch above, the count */
+	_Atomic uint32_t want;		/* who reaches this wakes the stopper */
 	_Atomic bool is_last;
 	_Atomic bool is_leaving;
+	_Atomic(struct park_entry *) chains[CHAINS];	/* P2 */
 } world;
 
-static struct park *
-find_park(int tid)
+/* parked_word - the count alone, to sleep on: little-endian. */
+static _Atomic uint32_t *
+parked_word(void)
+{
+	return (_Atomic uint32_t *)(void *)&world.parked;
+}
+
+static _Atomic(struct park_entry *) *
+chain_of(int tid)
+{
+	return &world.chains[(unsigned)tid % CHAINS];
+}
+
+struct park_entry *
+park_find(int tid)
 {
 	/* acquire [E] */
-	size_t count = load_acquire(&world.count);
-	struct park_entry *entries = load_relaxed(&world.entries);
+	struct park_entry *e = load_acquire(chain_of(tid));
 
-	/* Threads are listed in the order of their tids, nearly always. */
-	for (size_t i = 0; i < count; i++)
-		if (entries[i].tid == tid)
-			return entries[i].park;
-	return NULL;
+	while (e != NULL && e->tid != tid)
+		e = e->next;
+	return e;
+}
+
+/* count_parked - one more stands, unless its stop is over (P3). */
+static void
+count_parked(uint32_t epoch)
+{
+	uint64_t seen = load_relaxed(&world.parked);
+
+	do
+		if (seen >> 32 != epoch)
+			return;
+	/* release [P]; seq_cst [W] */
+	while (!atomic_compare_exchange_weak_explicit(&world.parked, &seen,
+	       seen + 1, memory_order_seq_cst, memory_order_relaxed));
+	if ((uint32_t)(seen + 1) >=
+	    atomic_load_explicit(&world.want, memory_order_seq_cst))
+		sys_futex_wake(parked_word(), 1);
 }
 
 static void
@@ -53,11 +86,11 @@ park_until(struct park *park, uintptr_t sp, uintptr_t frame, uint32_t epoch)
 	park->sp = sp;
 	park->frame = frame;
 	park->tp = arch_thread_pointer();
+	park->held[0] = sys_alternate_stack();
+	park->held[1] = arch_gs_base();
 	/* relaxed: ordered by [P]. */
 	store_relaxed(&park->epoch, epoch);
-	/* release [P] */
-	atomic_fetch_add_explicit(&world.parked, 1, memory_order_release);
-	sys_futex_wake(&world.parked, 1);
+	count_parked(epoch);
 	while (load_acquire(&world.epoch) == epoch)
 		if (sys_futex_wait(&world.epoch, epoch,
 				   load_relaxed(&world.is_last)
@@ -66,28 +99,62 @@ park_until(struct park *park, uintptr_t sp, uintptr_t frame, uint32_t epoch)
 			return;
 }
 
+/* has_handler_waiting - will a handler of the program run when ours returns? */
+static bool
+has_handler_waiting(const void *ucontext)
+{
+	uint64_t waiting = sys_sigpending() & ~arch_context_mask(ucontext);
+
+	for (int sig = 1; waiting != 0; sig++, waiting >>= 1)
+		if ((waiting & 1) != 0 && sys_has_handler(sig))
+			return true;
+	return false;
+}
+
+/*
+ * note_interrupted - did this signal alone end a system call?  Every signal is
+ * blocked here: a handler of the program runs before this one, and is what was
+ * interrupted, or is waiting.
+ */
+static void
+note_interrupted(struct park *park, const void *ucontext)
+{
+	if (arch_context_is_interrupted_call(ucontext) &&
+	    !has_handler_waiting(ucontext))
+		park->interrupted = arch_context_sp(ucontext);
+}
+
+/*
+ * park_interrupted - the kernel has put the interrupted registers, the vector
+ * registers with them, into the signal frame above this function's frame, on
+ * the interrupted stack or on an alternate one.
+ */
+ALWAYS_INLINE void
+park_interrupted(struct park *park, const void *ucontext, uint32_t epoch)
+{
+	park->context = ucontext;
+	park_until(park, arch_context_sp(ucontext), arch_stack_pointer(),
+		   epoch);
+}
+
 void
 park_enter_signal(const void *ucontext)
 {
 	uint32_t epoch = load_acquire(&world.epoch);
+	struct park_entry *entry;
 	struct park *park;
 
 	if (epoch % 2 == 0)
 		return;
-	park = find_park(sys_gettid());
-	if (park == NULL || load_relaxed(&park->epoch) == epoch)
+	entry = park_find(sys_gettid());
+	if (entry == NULL)
 		return;
-	if (park->hold > 0) {
+	park = entry->park;
+	if (park->hold > 0)
 		park->is_noted = 1;
-		return;
-	}
-	/*
-	 * The kernel has put the interrupted registers, the vector registers
-	 * with them, into the signal frame above this function's frame, on
-	 * the interrupted stack or on an alternate one.
-	 */
-	park_until(park, arch_context_sp(ucontext), arch_stack_pointer(),
-		   epoch);
+	else if (load_relaxed(&park->epoch) != epoch)
+		park_interrupted(park, ucontext, epoch);
+	note_interrupted(park, ucontext);
 }
 
 NOINLINE void
@@ -104,6 +171,7 @@ park_enter_noted(struct park *park)
 	/* Callee-saved registers go to the stack; the others are dead. */
 	__builtin_unwind_init();
 	sys_sigprocmask(SIG_SETMASK, &all, &old);
+	park->context = NULL;
 	park_until(park, arch_stack_pointer(), arch_stack_pointer(), epoch);
 	sys_sigprocmask(SIG_SETMASK, &old, NULL);
 }
@@ -114,36 +182,44 @@ park_stop_begin(bool is_last)
 	uint32_t epoch = load_relaxed(&world.epoch) + 1;
 
 	store_relaxed(&world.is_last, is_last);
-	store_relaxed(&world.count, 0);
-	store_relaxed(&world.parked, 0);
+	for (size_t i = 0; i < CHAINS; i++)
+		store_relaxed(&world.chains[i], NULL);
+	store_relaxed(&world.want, UINT32_MAX);
+	store_relaxed(&world.parked, (uint64_t)epoch << 32);
 	store_release(&world.epoch, epoch);
 	return epoch;
 }
 
 void
-park_list(struct park_entry *entries, size_t count)
+park_add(struct park_entry *entry)
 {
-	store_relaxed(&world.entries, entries);
+	_Atomic(struct park_entry *) *chain = chain_of(entry->tid);
+
+	entry->next = load_relaxed(chain);
 	/* release [E] */
-	store_release(&world.count, count);
+	store_release(chain, entry);
 }
 
-bool
+uint32_t
 park_wait(uint32_t want, uint64_t limit_ns)
 {
-	uint64_t end = sys_monotonic_ns() + limit_ns;
+	uint64_t end = 0, time;
+	uint32_t now;
 
+	/* seq_cst [W] */
+	atomic_store_explicit(&world.want, want, memory_order_seq_cst);
 	for (;;) {
-		/* acquire [P] */
-		uint32_t now = load_acquire(&world.parked);
-		uint64_t time;
-
+		/* acquire [P]; seq_cst [W] */
+		now = (uint32_t)atomic_load_explicit(&world.parked,
+						     memory_order_seq_cst);
 		if (now >= want)
-			return true;
+			return now;
 		time = sys_monotonic_ns();
+		if (end == 0)
+			end = time + limit_ns;
 		if (time >= end)
-			return false;
-		sys_futex_wait(&world.parked, now, end - time);
+			return now;
+		sys_futex_wait(parked_word(), now, end - time);
 	}
 }
 

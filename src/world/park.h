@@ -18,11 +18,18 @@ struct park {
 	uint32_t hold;
 	/* Owner thread: a stop came while hold was not 0. */
 	uint32_t is_noted;
+	/*
+	 * Owner thread: the stack pointer of the last system call that a stop,
+	 * and nothing else, made fail with EINTR; 0: none since it was cleared.
+	 */
+	uintptr_t interrupted;
 
 	/* World stopped: written by the thread before it counts itself. */
 	uintptr_t sp;		/* of the interrupted code */
 	uintptr_t frame;	/* what holds its registers begins here */
 	uintptr_t tp;		/* thread pointer */
+	const void *context;	/* above frame: what a signal interrupted */
+	uintptr_t held[2];	/* by the kernel: alternate stack, GS base */
 	_Atomic uint32_t epoch;	/* of the stop it parked for, 0: none yet */
 };
 
@@ -32,6 +39,7 @@ struct park_entry {
 	int task;		/* its name in /proc: another namespace's tid */
 	bool is_gone;		/* stopper only: it ended before it parked */
 	struct park *park;	/* of its mutator, or `own` */
+	struct park_entry *next;	/* with a tid of the same hash */
 	struct park own;	/* for threads that are no mutators */
 };
 
@@ -53,13 +61,19 @@ void park_enter_noted(struct park *park);
 uint32_t park_stop_begin(bool is_last);
 
 /*
- * park_list - make `count` entries known to the handler, which begin at
- * entries[0] and stay there until park_stop_end(); a longer list only adds.
+ * park_add - make an entry known to the handler; it stays where it is until
+ * park_stop_end().  Of two with one tid the later counts.
  */
-void park_list(struct park_entry *entries, size_t count);
+void park_add(struct park_entry *entry);
 
-/* park_wait - sleep until `parked` threads have parked or time is up. */
-bool park_wait(uint32_t parked, uint64_t limit_ns);
+/* park_find - the entry that park_add() was given for a tid, or NULL. */
+struct park_entry *park_find(int tid);
+
+/*
+ * park_wait - sleep until `want` threads have parked or the time is up.
+ * Returns: how many have parked.
+ */
+uint32_t park_wait(uint32_t want, uint64_t limit_ns);
 
 /* park_stop_end - let everybody go on. */
 void park_stop_end(void);

@@ -2,15 +2,14 @@
  * roots.c - all memory outside the heap that may hold pointers.
  *
  * Owns the choice of what is read: every writable mapping of the process,
- * less our own memory and less what is dead: stacks below their stack
- * pointers, and the stacks of ended threads that libc keeps for new ones.
- * Registers are in the frames in which threads stand still, on their stacks.
+ * less our own memory; of it, stacks and what else is threads' alone is found
+ * apart (stacks.c), for it is read only while the world stands.
  *
  * Always true:
- *   O1  nothing is left out because it is unknown: a stack is cut only where
- *       the registry knows that it is libc's, with a guard page below;
- *   O2  a dead stack is recognised by its descriptor's own words, so that
- *       memory put to another use is read like any other.
+ *   O5  every word of the program's writable memory that is in use is in a
+ *       range, or in an area of threads, or in both;
+ *   O6  what comes after roots_list() is found by roots_scan_again(), whatever
+ *       threads and mappings have come, gone or changed places meanwhile.
  */
 #include "world/roots.h"
 
@@ -22,21 +21,16 @@
 #include "heap/arena.h"
 #include "heap/meta.h"
 #include "report/modules.h"
-#include "world/pages.h"
-#include "world/stop.h"
+#include "world/kernelrefs.h"
+#include "world/stacks.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define EXCLUDED_MAX	8
 #define REGISTERED_MAX	1024
-#define HOLES_MAX	64
-
-/* What glibc adds to static TLS for libraries opened later, and for itself. */
-#define STATIC_TLS_SURPLUS (8 * KIB)
-
-/* The largest signal frame: AVX-512 and AMX state take 11 KiB. */
-#define SIGNAL_FRAME_MAX (16 * KIB)
+/* Four times the mappings a process may have (vm.max_map_count). */
+#define RANGES_MAX	((size_t)4 * 65536)
 
 struct range {
 	uintptr_t start;
@@ -55,9 +49,13 @@ static struct {
 
 	struct range loader;	/* what ld.so allocated before there was us */
 	/* Guarded by RANK_CYCLE. */
-	size_t tls_bytes;	/* static TLS below a thread pointer, at most */
 	struct maps maps;
 	void (*scan)(uintptr_t, uintptr_t);
+	struct root_range *list;	/* of roots_list(), ascending */
+	size_t list_count;
+	size_t list_committed;
+	int list_error;
+	size_t list_at;		/* where roots_scan_again() is */
 } roots = { .lock = LOCK_INIT(RANK_ROOTS) };
 
 void
@@ -115,152 +113,16 @@ roots_unregister(uintptr_t start, size_t size)
 	return done;
 }
 
-/* -------------------------------------------------- holes: what is not read */
+/* ---------------------------------------------------- parts of the mappings */
 
-/* The holes of one mapping; few: a mapping is rarely more than one stack. */
-struct holes {
-	struct range list[HOLES_MAX];
-	unsigned count;
+/* What to do with each part of the mappings; what is NULL is not done. */
+struct walk {
+	bool with_mappings;
+	/* A writable part that is not threads' alone. */
+	void (*range)(const struct root_range *);
+	/* What threads have in a mapping.  World stopped. */
+	void (*scan)(uintptr_t, uintptr_t);
 };
-
-static void
-add_hole(struct holes *holes, const struct mapping *m, uintptr_t start,
-	 uintptr_t end)
-{
-	start = MAX(start, m->start);
-	end = MIN(end, m->end);
-	/* Without room for one more, more is read: never less (O1). */
-	if (start < end && holes->count < HOLES_MAX)
-		holes->list[holes->count++] = (struct range){ start, end };
-}
-
-static bool
-is_within(const struct mapping *m, uintptr_t addr)
-{
-	return addr >= m->start && addr < m->end;
-}
-
-static void
-scan_part(uintptr_t start, uintptr_t end, void *argument)
-{
-	(void)argument;
-	roots.scan(start, end);
-}
-
-static void
-scan_around_holes(const struct mapping *m, const struct holes *holes)
-{
-	enum pages_kind kind = m->inode == 0 ? PAGES_ANONYMOUS
-			     : m->shared ? PAGES_SHARED_FILE
-					 : PAGES_PRIVATE_FILE;
-	uintptr_t at = m->start;
-
-	while (at < m->end) {
-		uintptr_t next = m->end, after = m->end;
-		bool inside = false;
-
-		for (unsigned i = 0; i < holes->count; i++) {
-			const struct range *h = &holes->list[i];
-
-			if (at >= h->start && at < h->end) {
-				at = h->end;
-				inside = true;
-				break;
-			}
-			if (h->start > at && h->start < next) {
-				next = h->start;
-				after = h->end;
-			}
-		}
-		if (inside)
-			continue;
-		pages_for_each_touched(at, next, kind, scan_part, NULL);
-		at = after;
-	}
-}
-
-/* is_stack_of - may everything below sp in this mapping be left out? (O1) */
-static bool
-is_stack_of(const struct mapping *m, const struct park_entry *e)
-{
-	const struct mutator *t;
-
-	if (!is_within(m, e->park->sp))
-		return false;
-	if (strcmp(m->path, "[stack]") == 0)
-		return true;
-	t = mutator_find_locked(e->tid);
-	return t != NULL && t->has_own_stack && is_within(m, t->tp) &&
-	       t->tp > e->park->sp;
-}
-
-static void
-add_thread_holes(struct holes *holes, const struct mapping *m)
-{
-	size_t count;
-	const struct park_entry *e = stop_threads(&count);
-
-	for (size_t i = 0; i < count; i++, e++) {
-		uintptr_t low = MIN(e->park->sp - ARCH_RED_ZONE,
-				    e->park->frame);
-
-		/* Its registers lie on another stack: that is read anyway. */
-		if (!is_within(m, e->park->frame))
-			low = e->park->sp - ARCH_RED_ZONE;
-		if (!e->is_gone && is_stack_of(m, e))
-			add_hole(holes, m, m->start, low);
-	}
-}
-
-static bool
-is_thread_pointer_in_use(uintptr_t tp)
-{
-	size_t count;
-	const struct park_entry *e = stop_threads(&count);
-
-	for (size_t i = 0; i < count; i++, e++)
-		if (!e->is_gone && e->park->tp == tp)
-			return true;
-	return false;
-}
-
-static void
-add_dead_stack_holes(struct holes *holes, const struct mapping *m)
-{
-	const uintptr_t *tps;
-	size_t count = mutator_dead_stacks_locked(&tps);
-
-	for (size_t i = 0; i < count; i++) {
-		uintptr_t tp = tps[i];
-
-		if (tp == 0 || !is_within(m, tp) ||
-		    !is_within(m, tp + ARCH_TCB_SIZE - 1))
-			continue;
-		if (*(uintptr_t *)(tp + ARCH_TCB_TCB) != tp ||	/* O2 */
-		    *(uintptr_t *)(tp + ARCH_TCB_SELF) != tp ||
-		    is_thread_pointer_in_use(tp))
-			continue;
-		add_hole(holes, m, m->start, tp + ARCH_TCB_SIZE);
-		/* The next thread on this stack takes over its DTV. */
-		roots.scan(tp + ARCH_TCB_DTV, tp + ARCH_TCB_DTV +
-					      sizeof(uintptr_t));
-	}
-}
-
-static void
-add_own_holes(struct holes *holes, const struct mapping *m)
-{
-	uintptr_t start, end;
-
-	for (unsigned i = 0; meta_piece(i, &start, &end); i++)
-		add_hole(holes, m, start, end);
-	add_hole(holes, m, arena_view.base, arena_view.base + arena_view.size);
-	for (unsigned i = 0; i < roots.excluded_count; i++)
-		add_hole(holes, m, roots.excluded[i].start,
-			 roots.excluded[i].end);
-}
-
-/* ----------------------------------------------------------------- mappings */
 
 static bool
 has_prefix(const char *text, const char *prefix)
@@ -275,35 +137,6 @@ is_device(const struct mapping *m)
 	return has_prefix(m->path, "/dev/") &&
 	       !has_prefix(m->path, "/dev/shm/") &&
 	       !has_prefix(m->path, "/dev/zero");
-}
-
-/*
- * scan_threads_in - of a mapping that is no segment, read what belongs to
- * threads: a program's mapping may lie next to a stack and be merged with it.
- */
-static void
-scan_threads_in(const struct mapping *m)
-{
-	size_t count;
-	const struct park_entry *e = stop_threads(&count);
-
-	for (size_t i = 0; i < count; i++, e++) {
-		const struct park *p = e->park;
-		uintptr_t end = m->end;
-
-		if (e->is_gone)
-			continue;
-		if (is_within(m, p->tp))
-			roots.scan(MAX(p->tp - roots.tls_bytes, m->start),
-				   MIN(p->tp + ARCH_TCB_SIZE, m->end));
-		if (is_within(m, p->frame))
-			roots.scan(p->frame,
-				   MIN(p->frame + SIGNAL_FRAME_MAX, m->end));
-		if (is_stack_of(m, e) && is_within(m, p->tp))
-			end = p->tp;
-		if (is_within(m, p->sp))
-			roots.scan(MAX(p->sp - ARCH_RED_ZONE, m->start), end);
-	}
 }
 
 /*
@@ -325,8 +158,94 @@ cut_to_segment(struct mapping *m)
 	return true;
 }
 
+static enum pages_kind
+kind_of(const struct mapping *m)
+{
+	if (m->inode == 0 && !m->shared)
+		return PAGES_ANONYMOUS;
+	return m->shared ? PAGES_SHARED_FILE : PAGES_PRIVATE_FILE;
+}
+
+/* walk_ranges - what lies around the areas of threads. */
+static void
+walk_ranges(struct mapping m, const struct stack_area *areas, unsigned count,
+	    const struct walk *walk)
+{
+	uintptr_t at = m.start;
+
+	if (!walk->with_mappings && !cut_to_segment(&m))
+		return;
+	for (unsigned i = 0; i <= count; i++) {
+		struct root_range range = {
+			.start = at,
+			.end = i < count ? MIN(areas[i].start, m.end) : m.end,
+			.kind = kind_of(&m),
+		};
+
+		if (range.start < range.end) {
+			range.has_thread = stacks_has_thread(range.start,
+							     range.end);
+			walk->range(&range);
+		}
+		if (i < count)
+			at = MAX(at, areas[i].end);
+	}
+}
+
+static void
+walk_piece(const struct mapping *m, const struct walk *walk)
+{
+	struct stack_area areas[STACK_AREAS_MAX];
+	unsigned count = stacks_areas(m, areas);
+
+	if (walk->scan != NULL)
+		stacks_scan(m, areas, count, walk->scan);
+	if (walk->range != NULL)
+		walk_ranges(*m, areas, count, walk);
+}
+
+/* own_memory - the index-th range of ours.  Returns: false after the last. */
+static bool
+own_memory(unsigned index, struct range *ret)
+{
+	if (index == 0) {
+		ret->start = arena_view.base;
+		ret->end = arena_view.base + arena_view.size;
+		return true;
+	}
+	if (--index < roots.excluded_count) {
+		*ret = roots.excluded[index];
+		return true;
+	}
+	return meta_piece(index - roots.excluded_count, &ret->start,
+			  &ret->end);
+}
+
+/* walk_mapping - the pieces of a mapping that are not ours. */
+static void
+walk_mapping(const struct mapping *m, const struct walk *walk)
+{
+	struct mapping piece = *m;
+
+	while (piece.start < m->end) {
+		struct range own;
+		uintptr_t next = m->end;
+
+		piece.end = m->end;
+		for (unsigned i = 0; own_memory(i, &own); i++) {
+			if (own.end <= piece.start || own.start >= piece.end)
+				continue;
+			piece.end = MAX(own.start, piece.start);
+			next = own.end;
+		}
+		if (piece.start < piece.end)
+			walk_piece(&piece, walk);
+		piece.start = next;
+	}
+}
+
 static int
-scan_mappings(bool with_mappings)
+walk_mappings(const struct walk *walk)
 {
 	uintptr_t own_sp = arch_stack_pointer();
 	bool saw_own_stack = false;
@@ -336,68 +255,155 @@ scan_mappings(bool with_mappings)
 	if (error != 0)
 		return error;
 	while (maps_next(&roots.maps, &m)) {
-		struct holes holes = { .count = 0 };
-
-		saw_own_stack |= is_within(&m, own_sp);
-		if (!m.readable || !m.writable || is_device(&m))
-			continue;
-		if (!with_mappings && !cut_to_segment(&m)) {
-			scan_threads_in(&m);
-			continue;
-		}
-		add_own_holes(&holes, &m);
-		add_thread_holes(&holes, &m);
-		add_dead_stack_holes(&holes, &m);
-		scan_around_holes(&m, &holes);
+		saw_own_stack |= own_sp >= m.start && own_sp < m.end;
+		if (m.readable && m.writable && !is_device(&m))
+			walk_mapping(&m, walk);
 	}
 	maps_close(&roots.maps);
 	/* A view that lacks the ground we stand on is not of this process. */
 	return saw_own_stack ? 0 : -ESRCH;
 }
 
-static uintptr_t
-arena_end(void)
-{
-	return arena_view.base + load_relaxed(&arena_view.frontier);
-}
+/* ----------------------------------------------------------------- the list */
 
-/* scan_result - an ended thread's result waits in its descriptor. */
 static void
-scan_result(const struct mutator *t)
+add_range(const struct root_range *range)
 {
-	uintptr_t last = t->tp + ARCH_TCB_SIZE - sizeof(uintptr_t);
+	size_t size = (roots.list_count + 1) * sizeof(*range);
 
-	/* It may have been joined in a way we did not see, and be unmapped. */
-	if (sys_is_readable(t->tp) && sys_is_readable(last) &&
-	    *(uintptr_t *)(t->tp + ARCH_TCB_SELF) == t->tp)
-		roots.scan(t->tp, t->tp + ARCH_TCB_SIZE);
-}
+	if (size > roots.list_committed) {
+		size_t committed = roots.list == NULL ? 0
+			: meta_commit(roots.list, roots.list_committed, size,
+				      RANGES_MAX * sizeof(*range));
 
-/* scan_threads - what no mapping shows: stacks and registers in the heap. */
-static void
-scan_threads(void)
-{
-	size_t count;
-	const struct park_entry *e = stop_threads(&count);
-
-	for (size_t i = 0; i < count; i++, e++) {
-		const struct park *p = e->park;
-
-		if (e->is_gone)
-			continue;
-		/* An alternate stack may be a block: the frame on it counts. */
-		if (arena_contains(p->frame))
-			roots.scan(p->frame,
-				   MIN(p->frame + SIGNAL_FRAME_MAX,
-				       arena_end()));
-		/* So may a coroutine's stack; it is kept whole by its sp. */
-		if (arena_contains(p->sp))
-			roots.scan((uintptr_t)&p->sp, (uintptr_t)(&p->sp + 1));
+		if (committed == 0) {
+			roots.list_error = -ENOMEM;
+			return;
+		}
+		roots.list_committed = committed;
 	}
-	for (struct mutator *t = mutator_first_locked(); t != NULL;
-	     t = t->next)
-		if (t->state == MUTATOR_ENDED)
-			scan_result(t);
+	roots.list[roots.list_count++] = *range;
+}
+
+int
+roots_list(bool with_mappings)
+{
+	const struct walk walk = { with_mappings, add_range, NULL };
+	int error = stacks_look_running();
+
+	if (roots.list == NULL)
+		roots.list = meta_reserve(RANGES_MAX * sizeof(*roots.list));
+	roots.list_count = 0;
+	roots.list_error = 0;
+	if (error == 0)
+		error = walk_mappings(&walk);
+	return error != 0 ? error : roots.list_error;
+}
+
+void
+roots_for_each_range(void (*visit)(const struct root_range *, void *),
+		     void *argument)
+{
+	for (size_t i = 0; i < roots.list_count; i++)
+		visit(&roots.list[i], argument);
+}
+
+/* ----------------------------------------------------------------- scanning */
+
+static void
+scan_part(uintptr_t start, uintptr_t end, void *argument)
+{
+	(void)argument;
+	roots.scan(start, end);
+}
+
+static void
+scan_range(const struct root_range *range)
+{
+	pages_for_each_touched(range->start, range->end, range->kind,
+			       scan_part, NULL);
+}
+
+/* scan_unlisted - both the mappings and the list ascend. */
+static void
+scan_unlisted(const struct root_range *range)
+{
+	struct root_range rest = *range;
+
+	while (rest.start < rest.end) {
+		const struct root_range *listed = &roots.list[roots.list_at];
+
+		if (roots.list_at == roots.list_count) {
+			scan_range(&rest);
+			return;
+		}
+		if (listed->end <= rest.start) {
+			roots.list_at++;
+			continue;
+		}
+		if (listed->start > rest.start) {
+			struct root_range new = rest;
+
+			new.end = MIN(listed->start, rest.end);
+			scan_range(&new);
+		}
+		rest.start = listed->end;
+	}
+}
+
+/* scan_registered - what the program named may have been unmapped since. */
+static void
+scan_registered(const struct range *r)
+{
+	uintptr_t at = ALIGN_UP(r->start, sizeof(uintptr_t));
+
+	while (at < r->end) {
+		uintptr_t next = MIN(ALIGN_DOWN(at, ARCH_PAGE_SIZE) +
+				     ARCH_PAGE_SIZE, r->end);
+
+		if (sys_is_readable(at))
+			roots.scan(at, next);
+		at = next;
+	}
+}
+
+static int
+scan_world(bool with_mappings, void (*range)(const struct root_range *),
+	   void (*scan)(uintptr_t, uintptr_t))
+{
+	const struct walk walk = { with_mappings, range, scan };
+	int error = stacks_look();
+
+	if (error != 0)
+		return error;
+	if (!kernelrefs_scan(scan))
+		return -ENOMEM;
+	roots.scan = scan;
+	for (unsigned i = 0; i < roots.registered_count; i++)
+		scan_registered(&roots.registered[i]);
+	if (!with_mappings)
+		scan(roots.loader.start, roots.loader.end);
+	stacks_scan_rest(scan);
+	return walk_mappings(&walk);
+}
+
+int
+roots_scan(bool with_mappings, void (*scan)(uintptr_t, uintptr_t))
+{
+	return scan_world(with_mappings, scan_range, scan);
+}
+
+int
+roots_scan_threads(bool with_mappings, void (*scan)(uintptr_t, uintptr_t))
+{
+	return scan_world(with_mappings, NULL, scan);
+}
+
+int
+roots_scan_again(bool with_mappings, void (*scan)(uintptr_t, uintptr_t))
+{
+	roots.list_at = 0;
+	return scan_world(with_mappings, scan_unlisted, scan);
 }
 
 int
@@ -412,22 +418,8 @@ roots_prepare(void)
 		if (m.inode != 0)
 			modules_find(m.start);
 	maps_close(&roots.maps);
-	roots.tls_bytes = STATIC_TLS_SURPLUS;
-	for (uint32_t i = 0; i < modules_count(); i++)
-		roots.tls_bytes += modules_tls_bytes(modules_get(i));
-	return 0;
-}
-
-int
-roots_scan(bool with_mappings, void (*scan)(uintptr_t, uintptr_t))
-{
-	roots.scan = scan;
-	for (unsigned i = 0; i < roots.registered_count; i++)
-		scan(roots.registered[i].start, roots.registered[i].end);
-	if (!with_mappings)
-		scan(roots.loader.start, roots.loader.end);
-	scan_threads();
-	return scan_mappings(with_mappings);
+	kernelrefs_prepare();
+	return stacks_prepare();
 }
 
 void

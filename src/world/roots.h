@@ -5,11 +5,25 @@
 #ifndef BILGE_ROOTS_H
 #define BILGE_ROOTS_H
 
-#include "base/base.h"
+#include "world/pages.h"
+
+/* Writable memory that is not threads' alone. */
+struct root_range {
+	uintptr_t start;
+	uintptr_t end;
+	enum pages_kind kind;	/* PAGES_SHARED_FILE: others may write to it */
+	/*
+	 * A thread has its descriptor or its stack here: of a thread that
+	 * libc did not make, or on memory that the program gave it.  Whoever
+	 * makes it read-only stops that thread for good.
+	 */
+	bool has_thread;
+};
 
 /*
- * roots_prepare - note the loaded objects, which takes memory.
- * Errors:  -errno of reading the mappings.
+ * roots_prepare - note the loaded objects and what the kernel holds, take
+ * memory; before the stop.
+ * Errors:  -errno of reading the mappings, -ENOMEM.
  * Context: collector, world running.
  */
 int roots_prepare(void);
@@ -22,6 +36,33 @@ int roots_prepare(void);
  */
 int roots_scan(bool with_mappings,
 	       void (*scan)(uintptr_t start, uintptr_t end));
+
+/*
+ * The same in parts, for a mark with the world running:
+ *
+ *   roots_list()           world running: note the ranges, less what is
+ *                          threads' alone;
+ *   roots_scan_threads()   stopped: all but the ranges: registers, stacks,
+ *                          thread-local storage, registered ranges;
+ *   roots_for_each_range() world running: visit what was noted.  A range may
+ *                          have vanished since: it is to be read with care,
+ *                          sys_copy_from();
+ *   roots_scan_again()     stopped: as roots_scan_threads(), and all of what
+ *                          is neither threads' nor was noted: mappings that
+ *                          came or grew, stacks of threads that ended.
+ *
+ * What was noted is left to the caller, who knows which of its pages have
+ * changed.  A range of the list may be another mapping by then, at the same
+ * place.  Errors and Units are those of roots_scan(), with_mappings being the
+ * same throughout; -ENOMEM, too many threads or mappings.
+ */
+int roots_list(bool with_mappings);
+int roots_scan_threads(bool with_mappings,
+		       void (*scan)(uintptr_t start, uintptr_t end));
+void roots_for_each_range(void (*visit)(const struct root_range *range,
+					void *argument), void *argument);
+int roots_scan_again(bool with_mappings,
+		     void (*scan)(uintptr_t start, uintptr_t end));
 
 /*
  * roots_register, roots_unregister - ranges the program names itself

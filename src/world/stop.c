@@ -1,15 +1,19 @@
 /*
  * stop.c - stopping and restarting every thread of the program.
  *
- * Owns the list of threads of the current stop.  The kernel's list of tasks
- * decides who must stand, the registry only says which of them are mutators:
- * a thread made by raw clone is stopped like any other.
+ * Owns the list of threads of the current stop.  Those of the registry are
+ * signalled first, all of them, and then waited for.  The kernel's list of
+ * tasks decides who else must stand: a thread made by raw clone is stopped
+ * like any other.
  *
  * Always true:
- *   T1  the world counts as stopped only when a whole reading of the task
- *       list showed no thread that is not parked or gone;
+ *   T1  the world counts as stopped only when, after all that were known had
+ *       parked or were gone, the kernel counted as many threads as that, or a
+ *       whole reading of its task list showed no other;
  *   T2  the stopper holds RANK_MUTATORS meanwhile: no thread comes or goes
  *       unseen.
+ *
+ * Atomics: release [X] at stop.exempt_changes publishes stop.exempt.
  *
  * Not here: what a thread does to stand still (park.c).
  */
@@ -26,8 +30,21 @@
 #include <string.h>
 
 #define ENTRIES_MAX	65536u
-/* How long to wait before asking whether the missing are gone. */
-#define PATIENCE_NS	(2 * NSEC_PER_MSEC)
+
+/*
+ * How long nobody has to park before it is asked whether the missing exist.
+ * A timer that is the next to end costs 10 us, more than the stop itself: the
+ * first wait, for threads that say when they end, is for longer than a tick.
+ */
+#define PATIENCE_KNOWN_NS (8 * NSEC_PER_MSEC)
+#define PATIENCE_MIN_NS	(100 * NSEC_PER_USEC)
+#define PATIENCE_MAX_NS	(2 * NSEC_PER_MSEC)
+
+/* Of how many at a time, when /proc has to be read for it: 20 us each. */
+#define LOOKS_MAX	16u
+
+/* Of the kernel's st_nlink of a task list: "." and "..". */
+#define LINKS_OF_EMPTY	2u
 
 static struct {
 	/* Fixed by stop_set_signal(). */
@@ -37,11 +54,21 @@ static struct {
 	struct park_entry *entries;
 	size_t count;
 	size_t committed;
+	size_t signalled;	/* of entries, the first so many */
 	uint32_t epoch;
 	size_t gone;
+	uint64_t signal_ns;	/* when the first was signalled */
 	int pid;
 	int self;
+	bool is_self_listed;
+	bool is_leader_dead;	/* the main thread has ended: a task for ever */
+	int tasks;		/* the task list, open: descriptor or -errno */
+	bool was_proc_seen;
 	bool is_proc_foreign;	/* /proc is an outer pid namespace's */
+
+	/* Atomic. */
+	_Atomic int exempt[STOP_EXEMPT_MAX];	/* 0: free */
+	_Atomic uint32_t exempt_changes;	/* [X] */
 } stop;
 
 void
@@ -59,70 +86,64 @@ handle_stop_signal(int sig, siginfo_t *info, void *context)
 	park_enter_signal(context);
 }
 
-/* ----------------------------------------------------------- who must stand */
+/* -------------------------------------------------------------- our threads */
 
-static bool is_task_gone(int task);
-static int tid_of(int task);
-
-/* is_listed - a tid that is gone may be taken by a new thread. */
 static bool
-is_listed(int task)
+replace_exempt(int from, int to)
 {
-	bool was_gone = false;
+	bool done = false;
 
-	for (size_t i = 0; i < stop.count; i++) {
-		if (stop.entries[i].task != task)
-			continue;
-		if (!stop.entries[i].is_gone)
+	for (size_t i = 0; i < STOP_EXEMPT_MAX && !done; i++) {
+		int seen = from;
+
+		/* relaxed: ordered by [X]. */
+		done = atomic_compare_exchange_strong_explicit(&stop.exempt[i],
+			&seen, to, memory_order_relaxed, memory_order_relaxed);
+	}
+	/* release [X] */
+	atomic_fetch_add_explicit(&stop.exempt_changes, 1,
+				  memory_order_release);
+	return done;
+}
+
+bool
+stop_exempt_begin(void)
+{
+	return replace_exempt(0, sys_gettid());
+}
+
+void
+stop_exempt_end(void)
+{
+	replace_exempt(sys_gettid(), 0);
+}
+
+static bool
+is_exempt(int tid)
+{
+	for (size_t i = 0; i < STOP_EXEMPT_MAX; i++)
+		if (load_relaxed(&stop.exempt[i]) == tid)
 			return true;
-		was_gone = true;
-	}
-	return was_gone && is_task_gone(task);
+	return false;
 }
 
-static struct park_entry *
-add_entry(int task)
+/* count_exempt - other than the stopper. */
+static size_t
+count_exempt(void)
 {
-	int tid = tid_of(task);
-	struct park_entry *e;
-	struct mutator *m;
-	size_t committed;
+	size_t count = 0;
 
-	if (stop.count == ENTRIES_MAX)
-		return NULL;
-	if (stop.entries == NULL)
-		stop.entries = meta_reserve(ENTRIES_MAX *
-					    sizeof(*stop.entries));
-	if (stop.entries == NULL)
-		return NULL;
-	committed = meta_commit(stop.entries, stop.committed,
-				(stop.count + 1) * sizeof(*e),
-				ENTRIES_MAX * sizeof(*e));
-	if (committed == 0)
-		return NULL;
-	stop.committed = committed;
-	e = &stop.entries[stop.count];
-	memset(e, 0, sizeof(*e));
-	m = mutator_find_locked(tid);
-	e->tid = tid;
-	e->task = task;
-	e->park = m != NULL ? &m->park : &e->own;
-	stop.count++;
-	if (tid == 0) {
-		e->is_gone = true;
-		stop.gone++;
+	for (size_t i = 0; i < STOP_EXEMPT_MAX; i++) {
+		int tid = load_relaxed(&stop.exempt[i]);
+
+		count += tid != 0 && tid != stop.self;
 	}
-	return e;
+	return count;
 }
 
-/* One entry of a directory; the kernel's struct linux_dirent64. */
-struct directory_entry {
-	uint64_t inode;
-	int64_t offset;
-	unsigned short size;
-	unsigned char type;
-	char name[];
-};
+/* ---------------------------------------------------------- what /proc says */
+
+#define TASKS	"/proc/self/task"
 
 static int
 parse_tid(const char *name)
@@ -135,60 +156,10 @@ parse_tid(const char *name)
 }
 
 /*
- * list_new_threads - read the task list and add who is not known yet.
- * Returns: how many were added, or -errno.
+ * task_line - a line of /proc/self/task/TASK/status after its key.
+ * Returns: 0; -ENOENT or -ESRCH, the task is gone; another -errno.
  */
 static int
-list_new_threads(void)
-{
-	char buffer[4096] __attribute__((aligned(8)));
-	int fd = sys_open("/proc/self/task", O_RDONLY | O_DIRECTORY, 0);
-	int added = 0;
-	long n;
-
-	if (fd < 0)
-		return fd;
-	while ((n = sys_getdents(fd, buffer, sizeof(buffer))) > 0) {
-		struct directory_entry *d;
-
-		for (long at = 0; at < n; at += d->size) {
-			int task;
-
-			d = (struct directory_entry *)(buffer + at);
-			task = parse_tid(d->name);
-			if (task == 0 || is_listed(task))
-				continue;
-			if (add_entry(task) == NULL) {
-				sys_close(fd);
-				return -ENOMEM;
-			}
-			added++;
-		}
-	}
-	sys_close(fd);
-	return n < 0 ? (int)n : added;
-}
-
-/* --------------------------------------------------------------- signalling */
-
-static void
-signal_entry(struct park_entry *e)
-{
-	int error;
-
-	if (e->tid == stop.self || e->is_gone)
-		return;
-	do
-		error = sys_tgkill(stop.pid, e->tid, stop.sig);
-	while (error == -EAGAIN && sys_sched_yield() == 0);
-	if (error == -ESRCH) {
-		e->is_gone = true;
-		stop.gone++;
-	}
-}
-
-/* task_line - a line of /proc/self/task/TASK/status after its key. */
-static bool
 task_line(int task, const char *key, char *ret_value, size_t size)
 {
 	char path[64], text[2048], *line;
@@ -197,16 +168,18 @@ task_line(int task, const char *key, char *ret_value, size_t size)
 	int fd;
 
 	fmt_init(&f, path, sizeof(path));
-	fmt_print(&f, "/proc/self/task/%d/status", task);
+	fmt_print(&f, TASKS "/%d/status", task);
 	fd = sys_open(fmt_end(&f), O_RDONLY, 0);
 	if (fd < 0)
-		return false;
+		return fd;
 	n = sys_read(fd, text, sizeof(text) - 1);
 	sys_close(fd);
-	text[n > 0 ? n : 0] = '\0';
+	if (n < 0)
+		return (int)n;
+	text[n] = '\0';
 	line = strstr(text, key);
 	if (line == NULL)
-		return false;
+		return -ENODATA;
 	line += strlen(key);
 	while (*line == ' ' || *line == '\t')
 		line++;
@@ -214,23 +187,25 @@ task_line(int task, const char *key, char *ret_value, size_t size)
 	while (*line != '\n' && *line != '\0')
 		fmt_char(&f, *line++);
 	fmt_end(&f);
-	return true;
+	return 0;
 }
 
 /*
- * is_proc_foreign - is /proc that of an outer pid namespace?  It is for a
- * child of unshare(CLONE_NEWPID) that mounts none of its own.
+ * look_at_proc - is /proc that of an outer pid namespace?  It is for a child
+ * of unshare(CLONE_NEWPID) that mounts none of its own.
  */
-static bool
-is_proc_foreign(void)
+static void
+look_at_proc(void)
 {
 	char name[16];
-	long n = sys_readlink("/proc/self", name, sizeof(name) - 1);
+	long n;
 
-	if (n <= 0)
-		return false;
-	name[n] = '\0';
-	return parse_tid(name) != stop.pid;
+	if (stop.was_proc_seen)
+		return;
+	n = sys_readlink("/proc/self", name, sizeof(name) - 1);
+	name[MAX(n, 0)] = '\0';
+	stop.is_proc_foreign = n > 0 && parse_tid(name) != stop.pid;
+	stop.was_proc_seen = true;
 }
 
 /* tid_of - what a task of /proc is called by itself.  0: it is gone. */
@@ -243,7 +218,7 @@ tid_of(int task)
 	if (!stop.is_proc_foreign)
 		return task;
 	/* One for each namespace, the innermost last. */
-	if (!task_line(task, "NSpid:", tids, sizeof(tids)))
+	if (task_line(task, "NSpid:", tids, sizeof(tids)) != 0)
 		return 0;
 	for (const char *p = tids; *p != '\0'; p++)
 		if (*p == '\t')
@@ -251,14 +226,22 @@ tid_of(int task)
 	return parse_tid(last);
 }
 
+/* task_of - the reverse; 0: it is not known yet. */
+static int
+task_of(const struct park_entry *e)
+{
+	return stop.is_proc_foreign ? e->task : e->tid;
+}
+
 static bool
 is_task_gone(int task)
 {
 	char state[32];
+	int error = task_line(task, "State:", state, sizeof(state));
 
-	/* A main thread that called pthread_exit stays as a zombie. */
-	return !task_line(task, "State:", state, sizeof(state)) ||
-	       state[0] == 'Z' || state[0] == 'X';
+	/* M3: one that cannot be looked at may be there. */
+	return error == -ENOENT || error == -ESRCH ||
+	       (error == 0 && (state[0] == 'Z' || state[0] == 'X'));
 }
 
 static bool
@@ -267,7 +250,7 @@ is_signal_blocked(int task)
 	char mask[32];
 	size_t digit = 16 - 1 - (size_t)(stop.sig - 1) / 4;
 
-	if (!task_line(task, "SigBlk:", mask, sizeof(mask)) ||
+	if (task_line(task, "SigBlk:", mask, sizeof(mask)) != 0 ||
 	    strlen(mask) != 16)
 		return false;
 	return ((mask[digit] <= '9' ? mask[digit] - '0'
@@ -275,34 +258,228 @@ is_signal_blocked(int task)
 		((stop.sig - 1) % 4)) & 1;
 }
 
-/* drop_gone - look whether those we wait for still exist. */
-static void
-drop_gone(void)
-{
-	for (size_t i = 0; i < stop.count; i++) {
-		struct park_entry *e = &stop.entries[i];
+/* ----------------------------------------------------------- who must stand */
 
-		if (e->tid == stop.self || e->is_gone ||
-		    load_relaxed(&e->park->epoch) == stop.epoch)
-			continue;
-		if (is_task_gone(e->task)) {
-			e->is_gone = true;
-			stop.gone++;
+static void
+set_gone(struct park_entry *e)
+{
+	e->is_gone = true;
+	stop.gone++;
+}
+
+static struct park_entry *
+add_entry(int tid, int task, struct mutator *m)
+{
+	struct park_entry *e;
+	size_t size = (stop.count + 1) * sizeof(*e);
+
+	if (stop.count == ENTRIES_MAX)
+		return NULL;
+	if (stop.entries == NULL)
+		stop.entries = meta_reserve(ENTRIES_MAX *
+					    sizeof(*stop.entries));
+	if (stop.entries == NULL)
+		return NULL;
+	if (size > stop.committed) {
+		size = meta_commit(stop.entries, stop.committed, size,
+				   ENTRIES_MAX * sizeof(*e));
+		if (size == 0)
+			return NULL;
+		stop.committed = size;
+	}
+	e = &stop.entries[stop.count++];
+	memset(e, 0, sizeof(*e));
+	e->tid = tid;
+	e->task = task;
+	e->park = m != NULL ? &m->park : &e->own;
+	stop.is_self_listed |= tid == stop.self;
+	park_add(e);
+	return e;
+}
+
+/* list_mutators - those that need no asking; and the caller. */
+static int
+list_mutators(void)
+{
+	for (struct mutator *m = mutator_first_locked(); m != NULL; m = m->next)
+		if (m->state == MUTATOR_ALIVE &&
+		    add_entry(m->tid, 0, m) == NULL)
+			return -ENOMEM;
+	if (!stop.is_self_listed && !is_exempt(stop.self) &&
+	    add_entry(stop.self, 0, NULL) == NULL)
+		return -ENOMEM;
+	return 0;
+}
+
+/*
+ * list_task - make sure that a task of /proc is known.
+ * Returns: 1 when it was not, -ENOMEM.
+ */
+static int
+list_task(int task)
+{
+	int tid = tid_of(task);
+	struct park_entry *e = park_find(tid);
+
+	if (tid == 0 || is_exempt(tid))
+		return 0;
+	if (e != NULL && !e->is_gone) {
+		e->task = task;
+		return 0;
+	}
+	/* A tid that is gone may be taken by a new thread. */
+	if (e != NULL && is_task_gone(task))
+		return 0;
+	e = add_entry(tid, task, mutator_find_locked(tid));
+	if (e == NULL)
+		return -ENOMEM;
+	/* A main thread that called pthread_exit stays as a zombie. */
+	if (tid != stop.pid || !is_task_gone(task))
+		return 1;
+	stop.is_leader_dead = true;
+	set_gone(e);
+	return 0;
+}
+
+/* One entry of a directory; the kernel's struct linux_dirent64. */
+struct directory_entry {
+	uint64_t inode;
+	int64_t offset;
+	unsigned short size;
+	unsigned char type;
+	char name[];
+};
+
+/*
+ * list_tasks - read the task list and add who is not known yet.
+ * Returns: how many were added, or -errno.
+ */
+static int
+list_tasks(void)
+{
+	char buffer[4096] __attribute__((aligned(8)));
+	int added = 0, error;
+	long n = 0;
+
+	if (stop.tasks < 0)
+		return stop.tasks;
+	look_at_proc();
+	error = (int)sys_lseek(stop.tasks, 0, SEEK_SET);
+	while (error >= 0 && (n = sys_getdents(stop.tasks, buffer,
+					       sizeof(buffer))) > 0) {
+		struct directory_entry *d;
+
+		for (long at = 0; at < n && error >= 0; at += d->size) {
+			int task;
+
+			d = (struct directory_entry *)(buffer + at);
+			task = parse_tid(d->name);
+			if (task != 0)
+				error = list_task(task);
+			added += error > 0;
 		}
+	}
+	return error < 0 ? error : n < 0 ? (int)n : added;
+}
+
+/* count_listed - how many of those listed, but the caller, have to park. */
+static uint32_t
+count_listed(void)
+{
+	return (uint32_t)(stop.count - stop.gone - stop.is_self_listed);
+}
+
+/*
+ * is_everybody_known - do those that stand, the caller and our own threads make
+ * up all that the kernel counts?  Only a thread that runs can make another, so
+ * that there never was one if there is none at one moment.
+ */
+static bool
+is_everybody_known(void)
+{
+	/* acquire [X]: an exempt thread was one from before to after. */
+	uint32_t changes = load_acquire(&stop.exempt_changes);
+	size_t known = count_listed() + 1 + count_exempt() +
+		       stop.is_leader_dead;
+	struct stat st;
+
+	if (sys_fstat(stop.tasks, &st) != 0 ||
+	    st.st_nlink != known + LINKS_OF_EMPTY)
+		return false;
+	atomic_thread_fence(memory_order_acquire);
+	return load_relaxed(&stop.exempt_changes) == changes;
+}
+
+/* --------------------------------------------------------------- signalling */
+
+static void
+signal_new(uint64_t end_ns)
+{
+	for (; stop.signalled < stop.count; stop.signalled++) {
+		struct park_entry *e = &stop.entries[stop.signalled];
+		int error;
+
+		if (e->tid == stop.self || e->is_gone)
+			continue;
+		/* EAGAIN: a real-time signal, and too many are queued. */
+		do
+			error = sys_tgkill(stop.pid, e->tid, stop.sig);
+		while (error == -EAGAIN && sys_sched_yield() == 0 &&
+		       sys_monotonic_ns() < end_ns);
+		if (error == -ESRCH)
+			set_gone(e);
 	}
 }
 
 static bool
-wait_until_all_stand(uint64_t end_ns)
+is_missing(const struct park_entry *e)
 {
-	for (;;) {
-		size_t want = stop.count - stop.gone - 1;
+	return e->tid != stop.self && !e->is_gone &&
+	       load_relaxed(&e->park->epoch) != stop.epoch;
+}
 
-		if (park_wait((uint32_t)want, PATIENCE_NS))
-			return true;
+/* drop_gone - look whether those we wait for still exist; in /proc, if long. */
+static void
+drop_gone(bool is_long)
+{
+	unsigned looks = 0;
+
+	for (size_t i = 0; i < stop.count; i++) {
+		struct park_entry *e = &stop.entries[i];
+
+		if (!is_missing(e))
+			continue;
+		if (sys_tgkill(stop.pid, e->tid, 0) == -ESRCH) {
+			set_gone(e);
+		} else if (is_long && task_of(e) != 0 &&
+			   looks++ < LOOKS_MAX && is_task_gone(task_of(e))) {
+			stop.is_leader_dead |= e->tid == stop.pid;
+			set_gone(e);
+		}
+	}
+}
+
+static int
+wait_until_all_stand(uint64_t patience, uint64_t end_ns)
+{
+	uint32_t before = 0, now;
+	bool is_long;
+
+	for (;;) {
+		now = park_wait(count_listed(), patience);
+		if (now >= count_listed())
+			return 0;
 		if (sys_monotonic_ns() > end_ns)
-			return false;
-		drop_gone();
+			return -ETIMEDOUT;
+		is_long = patience >= PATIENCE_MAX_NS;
+		if (is_long)
+			look_at_proc();
+		if (is_long && stop.is_proc_foreign && list_tasks() > 0)
+			signal_new(end_ns);
+		if (now == before)
+			drop_gone(is_long);
+		before = now;
+		patience = MIN(2 * patience, PATIENCE_MAX_NS);
 	}
 }
 
@@ -310,14 +487,14 @@ static void
 explain(struct stop_failure *ret)
 {
 	ret->what = "it did not answer the stop signal";
+	look_at_proc();
 	for (size_t i = 0; i < stop.count; i++) {
-		const struct park_entry *e = &stop.entries[i];
+		struct park_entry *e = &stop.entries[i];
 
-		if (e->tid == stop.self || e->is_gone ||
-		    load_relaxed(&e->park->epoch) == stop.epoch)
+		if (!is_missing(e))
 			continue;
 		ret->tid = e->tid;
-		ret->is_blocked = is_signal_blocked(e->task);
+		ret->is_blocked = is_signal_blocked(task_of(e));
 		if (ret->is_blocked)
 			ret->what = "it blocks the stop signal";
 	}
@@ -326,62 +503,54 @@ explain(struct stop_failure *ret)
 static void
 enter_self(uintptr_t own_sp)
 {
-	for (size_t i = 0; i < stop.count; i++) {
-		struct park *park = stop.entries[i].park;
+	struct park_entry *e = park_find(stop.self);
 
-		if (stop.entries[i].tid != stop.self)
-			continue;
-		park->sp = park->frame = own_sp;
-		park->tp = arch_thread_pointer();
-	}
+	if (e == NULL)
+		return;
+	e->park->sp = e->park->frame = own_sp;
+	e->park->tp = arch_thread_pointer();
+	e->park->held[0] = sys_alternate_stack();
+	e->park->held[1] = arch_gs_base();
 }
 
-int
-stop_begin(uint64_t limit_ns, uintptr_t own_sp, bool is_last,
-	   struct stop_failure *ret)
+/* stop_all - until T1 holds.  Returns: 0 or -errno. */
+static int
+stop_all(uint64_t end_ns, struct stop_failure *ret)
 {
-	uint64_t end_ns = sys_monotonic_ns() + limit_ns;
-	size_t signalled = 0;
-	int added;
+	uint64_t patience = PATIENCE_KNOWN_NS;
+	int error = list_mutators(), added;
 
-	*ret = (struct stop_failure){ .what = "out of memory" };
-	sys_sigaction(stop.sig, handle_stop_signal,
-		      SA_SIGINFO | SA_RESTART | SA_ONSTACK);
-	mutator_lock();						/* T2 */
-	stop.pid = sys_getpid();
-	stop.self = sys_gettid();
-	stop.is_proc_foreign = is_proc_foreign();
-	stop.count = 0;
-	stop.gone = 0;
-	stop.epoch = park_stop_begin(is_last);
+	if (error != 0)
+		return error;
+	stop.signal_ns = sys_monotonic_ns();
 	do {
-		added = list_new_threads();
-		if (added < 0)
-			break;
-		park_list(stop.entries, stop.count);
-		for (; signalled < stop.count; signalled++)
-			signal_entry(&stop.entries[signalled]);
-		if (!wait_until_all_stand(end_ns)) {
+		signal_new(end_ns);
+		if (wait_until_all_stand(patience, end_ns) != 0) {
 			explain(ret);
-			added = -ETIMEDOUT;
-			break;
+			return -ETIMEDOUT;
 		}
-	} while (added > 0);					/* T1 */
-	if (added < 0) {
-		if (added != -ETIMEDOUT && added != -ENOMEM)
+		patience = PATIENCE_MIN_NS;
+		if (is_everybody_known())			/* T1 */
+			return 0;
+		added = list_tasks();
+		if (added < 0 && added != -ENOMEM)
 			ret->what = "/proc/self/task cannot be read";
-		park_stop_end();
-		mutator_unlock();
-		return added;
-	}
-	enter_self(own_sp);
-	return 0;
+	} while (added > 0);
+	return added;						/* T1 */
+}
+
+static void
+close_tasks(void)
+{
+	if (stop.tasks >= 0)
+		sys_close(stop.tasks);
 }
 
 void
 stop_end(void)
 {
 	park_stop_end();
+	close_tasks();
 	mutator_unlock();
 }
 
@@ -389,7 +558,45 @@ void
 stop_leave(void)
 {
 	park_stop_leave();
+	close_tasks();
 	mutator_unlock();
+}
+
+int
+stop_begin(uint64_t limit_ns, uintptr_t own_sp, bool is_last,
+	   struct stop_failure *ret)
+{
+	int error;
+
+	*ret = (struct stop_failure){ .what = "out of memory" };
+	/*
+	 * Each time: a program may have reset all signals behind our back, and
+	 * would be killed by ours.  It takes a tenth of a microsecond.
+	 */
+	sys_sigaction(stop.sig, handle_stop_signal,
+		      SA_SIGINFO | SA_RESTART | SA_ONSTACK);
+	/* Before anybody stands: looking up the path takes its time. */
+	stop.tasks = sys_open(TASKS, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	mutator_lock();						/* T2 */
+	stop.pid = sys_getpid();
+	stop.self = sys_gettid();
+	stop.count = stop.gone = stop.signalled = 0;
+	stop.is_self_listed = stop.is_leader_dead = false;
+	stop.was_proc_seen = false;
+	stop.epoch = park_stop_begin(is_last);
+	error = stop_all(sys_monotonic_ns() + limit_ns, ret);
+	if (error != 0) {
+		stop_end();
+		return error;
+	}
+	enter_self(own_sp);
+	return 0;
+}
+
+uint64_t
+stop_signal_ns(void)
+{
+	return stop.signal_ns;
 }
 
 const struct park_entry *

@@ -26,7 +26,8 @@ struct stop_failure {
  * Returns: 0, with the world stopped and RANK_MUTATORS held until stop_end().
  * Errors:  -ETIMEDOUT, -ENOSYS (no /proc), -ENOMEM; the world is running,
  *          nothing is held, *ret_failure says why.
- * Cost:    a few system calls per thread.
+ * Cost:    a system call and a signal for each thread, a few more in all; if
+ *          there are threads that never registered, the task list is read.
  */
 int stop_begin(uint64_t limit_ns, uintptr_t own_sp, bool is_last,
 	       struct stop_failure *ret_failure);
@@ -34,10 +35,30 @@ void stop_end(void);
 void stop_leave(void);
 
 /*
- * stop_threads - the threads that stand, the caller among them.
+ * stop_signal_ns - when the first thread was signalled, on the monotonic
+ * clock: what stop_begin() did before that nobody noticed.
+ * Context: stopped.
+ */
+uint64_t stop_signal_ns(void);
+
+/*
+ * stop_threads - the threads that stand, the caller among them unless it is
+ * exempt; and those that ended meanwhile.
  * Context: stopped.
  */
 const struct park_entry *stop_threads(size_t *ret_count);
+
+/*
+ * stop_exempt_begin - the calling thread is one of ours: no stop waits for it,
+ * and what it has on its stack is no root.  It says so before it takes any
+ * lock, and ends it last: in between two of these, it is unknown, and a stop
+ * would have to wait until it answers or is gone.
+ * Returns: false when there are too many.
+ * Context: collector.  Locks: none.
+ */
+#define STOP_EXEMPT_MAX	128u
+bool stop_exempt_begin(void);
+void stop_exempt_end(void);
 
 /* stop_set_signal - which signal stops threads.  Context: early. */
 void stop_set_signal(int sig);

@@ -8,6 +8,10 @@
 #	bilge-ignore  PRELOAD_LIB with BILGE_LEAKS=ignore: the heap alone
 #	bilge-depth0  PRELOAD_LIB with BILGE_DEPTH=0: leaks, but no call stacks
 #	bilge         PRELOAD_LIB as it comes
+#	bilge-reclaim PRELOAD_LIB with BILGE_LEAKS=reclaim
+#	bilge-uffd    ... and this barrier; also bilge-mprotect, bilge-stop
+#	bdwgc         bdwgc_redirect.so: libgc in the place of malloc
+#	go            no preload: a program of its own, where there is one
 #
 # From the environment:
 #
@@ -37,13 +41,20 @@ peer_settings()
 {
 	settings=()
 	case $1 in
-	glibc)
+	glibc | go)
 		return ;;
 	mimalloc)
 		settings=("LD_PRELOAD=$MIMALLOC_LIB")
 		return ;;
+	bdwgc)
+		settings=("LD_PRELOAD=$BENCH/bdwgc_redirect.so")
+		return ;;
 	bilge)
 		;;
+	bilge-reclaim)
+		settings=(BILGE_LEAKS=reclaim) ;;
+	bilge-uffd | bilge-mprotect | bilge-stop)
+		settings=(BILGE_LEAKS=reclaim "BILGE_BARRIER=${1#bilge-}") ;;
 	bilge-ignore)
 		settings=(BILGE_LEAKS=ignore) ;;
 	bilge-depth[0-9]*)
@@ -70,8 +81,9 @@ peers_check()
 	local peer want
 	for peer in $PEERS; do
 		case $peer in
-		glibc) continue ;;
+		glibc | go) continue ;;
 		mimalloc) want=$MIMALLOC_LIB ;;
+		bdwgc) want=bdwgc_redirect.so ;;
 		*) want=$PRELOAD_LIB ;;
 		esac
 		peer_run "$peer" grep -qF "${want##*/}" /proc/self/maps ||

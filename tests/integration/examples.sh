@@ -42,6 +42,8 @@ example 0			# report --format=json
 python3 -c 'import json
 report = json.load(open("server.json"))
 assert report["summary"]["leaked_blocks"] == 165' || fail "bad JSON"
+example 0			# report --why
+grep -q 'is in no block' "$out" || fail "not an answer"
 example 0			# LD_PRELOAD
 leaks 165 13935
 example 0			# run -s DEPTH -s CHILDREN

@@ -5,7 +5,10 @@
  * the proof that nothing else held it.
  */
 #include <dlfcn.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 
 #include "victim.h"
 
@@ -241,6 +244,119 @@ main_stack(const char *arg)
 	return 1;
 }
 
+/*
+ * A coroutine that was left by setjmp: on its stack, which is a block, it
+ * holds what it needs, and its stack's only pointer is in the jmp_buf.
+ */
+static jmp_buf coroutine;
+static uintptr_t coroutine_stack;
+
+static NOINLINE void
+run_coroutine(void)
+{
+	void *volatile held[20] = { NULL };
+
+	held[10] = reveal(hidden);
+	scrub();
+	if (setjmp(coroutine) == 0)
+		return;
+	CHECK(held[10] == NULL);
+}
+
+/* enter_coroutine - on its stack, and back from it. */
+static NOINLINE void
+enter_coroutine(void)
+{
+	__asm__ volatile("movq %%rsp, %%rbx\n\t"
+	    "notq %0\n\tleaq 98304(%0), %%rsp\n\txorl %k0, %k0\n\t"
+	    "call *%1\n\tmovq %%rbx, %%rsp"
+	    : : "a"(coroutine_stack), "D"(run_coroutine)
+	    : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12",
+	    "r13", "r14", "r15", "memory", "cc");
+}
+
+static int
+jump_buffer(const char *arg)
+{
+	hidden = hidden_block(SIZE);
+	coroutine_stack = hidden_block(98304 + 128);
+	enter_coroutine();
+	scrub();
+	if (strcmp(arg, "drop") == 0)
+		memset(coroutine, 0, sizeof coroutine);
+	return 0;
+}
+
+static ucontext_t caller, callee;
+
+static void
+end_inside(void)
+{
+	exit(0);
+}
+
+/* The program ends in a coroutine that runs on a part of the caller's stack. */
+static NOINLINE void
+wait_below(char *part, size_t size, bool keep)
+{
+	void *volatile held[20] = { NULL };
+
+	if (keep)
+		held[10] = reveal(hidden);
+	scrub();
+	CHECK((char *)held < part && getcontext(&callee) == 0);
+	callee.uc_stack.ss_sp = part;
+	callee.uc_stack.ss_size = size;
+	makecontext(&callee, (void (*)(void))end_inside, 7, 1, 2, 3, 4, 5, 6,
+	    7);
+	swapcontext(&caller, &callee);
+	use(held[0]);
+}
+
+static int
+inner_stack(const char *arg)
+{
+	char part[512 * 1024];
+
+	hidden = hidden_block(SIZE);
+	wait_below(use(part), sizeof part, strcmp(arg, "keep") == 0);
+	return 1;
+}
+
+static NOINLINE void
+end_in_handler(int sig)
+{
+	exit(sig != SIGUSR1);
+}
+
+static NOINLINE void
+signal_below(char *part, size_t size, bool keep)
+{
+	struct sigaction action = { .sa_flags = SA_ONSTACK };
+	stack_t stack = { .ss_sp = part, .ss_size = size };
+	void *volatile held[20] = { NULL };
+
+	if (keep)
+		held[10] = reveal(hidden);
+	scrub();
+	action.sa_handler = end_in_handler;
+	CHECK((char *)held < part && sigaltstack(&stack, NULL) == 0);
+	CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+	raise(SIGUSR1);
+	use(held[0]);
+}
+
+/* The same, but it is the alternate stack and a handler. */
+static int
+inner_signal_stack(const char *arg)
+{
+	char part[512 * 1024];
+
+	hidden = hidden_block(SIZE);
+	signal_below(use(part), sizeof part, strcmp(arg, "keep") == 0);
+	return 1;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -264,6 +380,9 @@ main(int argc, char **argv)
 		{ "past_end", past_end },
 		{ "tagged", tagged },
 		{ "main_stack", main_stack },
+		{ "jump_buffer", jump_buffer },
+		{ "inner_stack", inner_stack },
+		{ "inner_signal_stack", inner_signal_stack },
 		{ NULL, NULL }
 	};
 

@@ -428,8 +428,8 @@ END_TEST
 static void
 begin_blackening(void)
 {
-	marker_begin();
-	store_relaxed(&cache_blackens, true);
+	expect(marker_begin());
+	marker_blacken_claims();
 }
 
 /* Those claimed before the first stop, and those claimed after it. */

@@ -5,7 +5,6 @@
 #include "unit.h"
 
 #include "base/sys.h"
-#include "collect/grey.h"
 #include "collect/marker.h"
 #include "heap/meta.h"
 #include "world/pages.h"
@@ -29,17 +28,17 @@ static uintptr_t roots[64];
 
 static const char *settings[4];
 
-/* mark - all that roots lead to; `greys` is the room in the mark stack. */
+/* Has the list of grey blocks room for few of them only? */
+static bool is_starved;
+
+/* mark - all that roots lead to. */
 static void
-mark(size_t greys)
+mark(void)
 {
-	ck_assert(grey_init(greys));
 	pages_open();
-	marker_begin();
-	marker_scan_range((uintptr_t)roots, (uintptr_t)(roots + 64));
-	marker_drain();
+	unit_mark(roots, roots + 64);
 	pages_close();
-	grey_fini();
+	marker_end();
 }
 
 static uintptr_t
@@ -148,15 +147,17 @@ setup(void)
 	unit_core(settings);
 }
 
-START_TEST(test_graphs)
+static void
+check_graphs(void)
 {
 	uint64_t state = unit_seed(1);
 
 	make_graph(&state, 3 * MIB);
+	if (is_starved)
+		unit_starve();
 	for (unsigned i = 0; i < 20; i++) {
 		choose_roots(&state);
-		/* Enough room for all, and for a fraction of them. */
-		mark(i % 2 == 0 ? NODES : 1);
+		mark();
 		expect(check_graph() > 10);
 		expect(marker_bytes() > 0);
 	}
@@ -164,13 +165,25 @@ START_TEST(test_graphs)
 	memset(roots, 0, sizeof(roots));
 	for (unsigned i = 0; i < NODES; i++)
 		nodes[i].is_reachable = false;
-	mark(NODES);
+	mark();
 	ck_assert_uint_eq(check_graph(), 0);
 	ck_assert_uint_eq(marker_bytes(), 0);
 }
+
+START_TEST(test_graphs)
+{
+	check_graphs();
+}
 END_TEST
 
-/* The mark stack overflows, again and again: nothing is missed (K1). */
+START_TEST(test_graphs_starved)
+{
+	is_starved = true;
+	check_graphs();
+}
+END_TEST
+
+/* The grey list overflows, again and again: nothing is missed (K1). */
 START_TEST(test_overflow)
 {
 	enum { WIDE = 60000 };
@@ -185,7 +198,8 @@ START_TEST(test_overflow)
 		first[i] = (uintptr_t)near;
 	}
 	roots[5] = (uintptr_t)first;
-	mark(1);
+	unit_starve();
+	mark();
 	for (size_t i = 0; i < WIDE; i++) {
 		expect(unit_is_marked(first[i]));
 		expect(unit_is_marked((uintptr_t)unit_reveal(far[i])));
@@ -206,7 +220,8 @@ START_TEST(test_deep)
 		last = node;
 	}
 	roots[0] = (uintptr_t)last;
-	mark(1);
+	unit_starve();
+	mark();
 	for (; last != NULL; last = (uintptr_t *)last[1])
 		expect(unit_is_marked((uintptr_t)last) && ++length > 0);
 	ck_assert_uint_eq(length, 1000000);
@@ -232,7 +247,7 @@ START_TEST(test_sparse)
 	large[0] = allocate(10);
 	large[size / 8 - 1] = allocate(10);
 	roots[0] = (uintptr_t)large + size / 2;
-	mark(NODES);
+	mark();
 	for (size_t i = 0; i < ARRAY_LEN(targets); i++)
 		expect(unit_is_marked((uintptr_t)unit_reveal(targets[i])));
 	ck_assert(unit_is_marked(large[0]));
@@ -250,7 +265,7 @@ START_TEST(test_reads_only)
 	choose_roots(&state);
 	used = load_relaxed(&arena_view.frontier);
 	ck_assert_int_eq(sys_mprotect(arena_view.base, used, PROT_READ), 0);
-	mark(1);
+	mark();
 	ck_assert_uint_gt(check_graph(), 10);
 }
 END_TEST
@@ -262,9 +277,9 @@ START_TEST(test_alignment)
 	char bytes[32] = { 0 };
 
 	memcpy(bytes + 3, &block, sizeof(block));
-	ck_assert(grey_init(1));
-	marker_begin();
+	expect(marker_begin());
 	marker_scan_range((uintptr_t)bytes, (uintptr_t)bytes + 32);
+	unit_drain();
 	ck_assert(!unit_is_marked(block));
 	memset(bytes, 0, sizeof(bytes));
 	memcpy(bytes + ALIGN_UP((uintptr_t)bytes, 8) - (uintptr_t)bytes + 8,
@@ -272,9 +287,11 @@ START_TEST(test_alignment)
 	/* Ends in the middle of the word, then begins before it. */
 	marker_scan_range((uintptr_t)bytes,
 			  ALIGN_UP((uintptr_t)bytes, 8) + 15);
+	unit_drain();
 	ck_assert(!unit_is_marked(block));
 	marker_scan_range((uintptr_t)bytes + 1,
 			  ALIGN_UP((uintptr_t)bytes, 8) + 16);
+	unit_drain();
 	ck_assert(unit_is_marked(block));
 }
 END_TEST
@@ -287,19 +304,18 @@ START_TEST(test_ignored)
 
 	block[3] = next;
 	ck_assert(heap_set_site(block, SITE_IGNORED));
-	ck_assert(grey_init(1));
-	marker_begin();
+	expect(marker_begin());
 	marker_grey_ignored();
-	marker_drain();
+	unit_drain();
 	ck_assert(unit_is_marked((uintptr_t)block) && unit_is_marked(next));
 	ck_assert(!unit_is_marked(other));
 	/* A slot that is free again is none. */
 	ck_assert_int_eq(heap_free(block), HEAP_DONE);
-	marker_begin();
+	expect(marker_begin());
 	marker_grey_ignored();
-	marker_drain();
+	unit_drain();
 	ck_assert(!unit_is_marked(next));
-	grey_fini();
+	marker_end();
 }
 END_TEST
 
@@ -310,7 +326,7 @@ START_TEST(test_tags)
 
 	roots[0] = block | UINT64_C(0xa5) << 56;
 	roots[1] = plain;
-	mark(1);
+	mark();
 	ck_assert(unit_is_marked(block));
 	ck_assert(unit_is_marked(plain));
 }
@@ -321,7 +337,7 @@ START_TEST(test_no_tags)
 	uintptr_t block = allocate(64);
 
 	roots[0] = block | UINT64_C(0xa5) << 56;
-	mark(1);
+	mark();
 	ck_assert(!unit_is_marked(block));
 }
 END_TEST
@@ -338,7 +354,9 @@ main(void)
 {
 	Suite *suite = suite_create("marker");
 	const struct { const char *name; const TTest *test; } cases[] = {
-		{ "graphs", test_graphs }, { "overflow", test_overflow },
+		{ "graphs", test_graphs },
+		{ "graphs_starved", test_graphs_starved },
+		{ "overflow", test_overflow },
 		{ "deep", test_deep }, { "sparse", test_sparse },
 		{ "reads_only", test_reads_only },
 		{ "alignment", test_alignment }, { "ignored", test_ignored },

@@ -104,6 +104,21 @@ START_TEST(test_map)
 	meta_unmap(first, 100000);
 	ck_assert_uint_eq(meta_room(), room);
 	ck_assert(!sys_is_readable((uintptr_t)first));
+	/* In any order too, once the last is given back. */
+	for (unsigned n = 0; n < 6; n++) {
+		static const unsigned char orders[6][3] = {
+			{ 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
+			{ 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 },
+		};
+		void *tables[3];
+
+		for (unsigned i = 0; i < 3; i++)
+			tables[i] = meta_map((i + 1) * 5000);
+		for (unsigned i = 0; i < 3; i++)
+			meta_unmap(tables[orders[n][i]],
+				   (orders[n][i] + 1u) * 5000);
+		ck_assert_uint_eq(meta_room(), room);
+	}
 	/* And reads as zero when it is taken again. */
 	first = meta_map(100000);
 	ck_assert_ptr_nonnull(first);

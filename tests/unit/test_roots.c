@@ -6,15 +6,16 @@
  */
 #include "unit.h"
 
-#include "collect/grey.h"
 #include "collect/marker.h"
 #include "heap/meta.h"
 #include "world/pages.h"
 #include "world/roots.h"
+#include "world/stacks.h"
 #include "world/stop.h"
 
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,8 @@
 static struct hidden lost;
 
 static bool with_mappings = true;
+/* Whether roots are read as for a mark with the world running. */
+static bool in_parts;
 
 static void
 setup(void)
@@ -42,23 +45,53 @@ setup(void)
 	unit_scrub();
 }
 
+static void
+setup_parts(void)
+{
+	setup();
+	in_parts = true;
+}
+
+static void
+scan_part(uintptr_t start, uintptr_t end, void *argument)
+{
+	(void)argument;
+	marker_scan_range(start, end);
+}
+
+static void
+scan_listed(const struct root_range *range, void *argument)
+{
+	pages_for_each_touched(range->start, range->end, range->kind,
+			       scan_part, argument);
+}
+
+static int
+scan_roots(void)
+{
+	if (!in_parts)
+		return roots_scan(with_mappings, marker_scan_range);
+	roots_for_each_range(scan_listed, NULL);
+	return roots_scan_again(with_mappings, marker_scan_range);
+}
+
 static NOINLINE void
 mark_world(void)
 {
 	struct stop_failure failure;
 
 	__builtin_unwind_init();
-	expect(grey_init(4096));
 	pages_open();
+	expect(marker_begin());
 	expect(roots_prepare() == 0);
+	expect(!in_parts || roots_list(with_mappings) == 0);
 	expect(stop_begin(LIMIT, (uintptr_t)__builtin_frame_address(0) -
 			  ARCH_SAVED_REGISTERS, false, &failure) == 0);
-	marker_begin();
-	expect(roots_scan(with_mappings, marker_scan_range) == 0);
-	marker_drain();
+	expect(scan_roots() == 0);
+	unit_drain();
 	stop_end();
 	pages_close();
-	grey_fini();
+	marker_end();
 }
 
 /*
@@ -127,6 +160,12 @@ START_TEST(test_segments)
 }
 END_TEST
 
+static NOINLINE void
+hold_block(struct hidden block)
+{
+	put(&in_bss[7], (uintptr_t)unit_reveal(block));
+}
+
 START_TEST(test_own_stack)
 {
 	uintptr_t frame[100] = { 0 };
@@ -178,6 +217,54 @@ START_TEST(test_own_register)
 			 : "r12", "rcx", "rdx", "rsi", "rdi", "r8", "r9",
 			   "r10", "r11", "memory", "cc");
 	ck_assert(unit_is_marked((uintptr_t)unit_reveal(lost)));
+	ck_assert(!is_seen());
+}
+END_TEST
+
+/* ---------------------------------------------------------- mangled pointers */
+
+static jmp_buf jump;
+
+/* leave_in_jump - the frame pointer's register is one like others. */
+static NOINLINE void
+leave_in_jump(void)
+{
+	__asm__ volatile("pushq %%rbp\n\tsubq $128, %%rsp\n\t"
+			 "movq %0, %%rbp\n\tnotq %%rbp\n\tcall _setjmp\n\t"
+			 "addq $128, %%rsp\n\tpopq %%rbp"
+			 : : "a"(lost.word), "D"(jump)
+			 : "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11",
+			   "memory", "cc");
+}
+
+static NOINLINE void
+put_mangled(uintptr_t *word)
+{
+	*word = arch_mangle(pointer(), arch_pointer_guard());
+	__asm__ volatile("" : : "r"(word) : "memory");
+}
+
+static NOINLINE void
+call_mangled(struct hidden block)
+{
+	put_mangled((uintptr_t *)unit_reveal(block) + 3);
+}
+
+START_TEST(test_jump_buffer)
+{
+	struct hidden block = unit_hidden_block(64);
+
+	expect(arch_demangle(arch_mangle(12345, 999), 999) == 12345);
+	leave_in_jump();
+	ck_assert(is_seen());
+	memset(jump, 0, sizeof(jump));
+	ck_assert(!is_seen());
+	/* In a block. */
+	call_mangled(block);
+	ck_assert(!is_seen());
+	hold_block(block);
+	ck_assert(is_seen());
+	put(&in_bss[7], 0);
 	ck_assert(!is_seen());
 }
 END_TEST
@@ -306,12 +393,6 @@ link_to_lost(struct hidden from)
 	((uintptr_t *)unit_reveal(from))[4000] = pointer();
 }
 
-static NOINLINE void
-hold_first(struct hidden first)
-{
-	put(&in_bss[7], (uintptr_t)unit_reveal(first));
-}
-
 /* A block is a root for nobody, but what leads to it leads on. */
 START_TEST(test_through_blocks)
 {
@@ -319,7 +400,7 @@ START_TEST(test_through_blocks)
 
 	link_to_lost(first);
 	expect(!is_seen());
-	hold_first(first);
+	hold_block(first);
 	expect(is_seen());
 	put(&in_bss[7], 0);
 	expect(!is_seen());
@@ -623,6 +704,15 @@ run_coroutine(void)
 	swapcontext(&coroutine, &main_context);
 }
 
+static bool was_seen;
+
+static void
+look_from_coroutine(void)
+{
+	was_seen = is_seen();
+	swapcontext(&coroutine, &main_context);
+}
+
 static NOINLINE void
 check_coroutine(void *stack, size_t size)
 {
@@ -650,15 +740,47 @@ START_TEST(test_coroutines)
 }
 END_TEST
 
+static NOINLINE void
+run_in_part(uintptr_t *buffer, size_t size)
+{
+	uintptr_t frame[20] = { 0 };
+
+	expect(&frame[0] < buffer);
+	put_pointer(&frame[10]);
+	unit_scrub();
+	stacks_note((uintptr_t)buffer, (uintptr_t)environ);
+	expect(getcontext(&coroutine) == 0);
+	coroutine.uc_stack.ss_sp = buffer;
+	coroutine.uc_stack.ss_size = size;
+	makecontext(&coroutine, look_from_coroutine, 0);
+	swapcontext(&main_context, &coroutine);
+	put(&frame[10], 0);
+	unit_scrub();
+}
+
+/*
+ * The coroutine that looks runs on a part of the stack: the frame that waits
+ * for it lies below (O4).
+ */
+START_TEST(test_coroutine_on_stack)
+{
+	uintptr_t buffer[2 * STACK_SIZE / sizeof(uintptr_t)];
+
+	run_in_part(buffer, sizeof(buffer));
+	ck_assert(was_seen);
+	explicit_bzero(buffer, sizeof(buffer));
+	ck_assert(!is_seen());
+}
+END_TEST
+
 /* A root that cannot be read is an error: the mark is not complete (M3). */
 START_TEST(test_unreadable)
 {
 	struct rlimit none = { 0, 0 };
 	struct stop_failure failure;
 
-	expect(grey_init(4096) && roots_prepare() == 0);
+	expect(marker_begin() && roots_prepare() == 0);
 	expect(stop_begin(LIMIT, arch_stack_pointer(), false, &failure) == 0);
-	marker_begin();
 	expect(setrlimit(RLIMIT_NOFILE, &none) == 0);
 	ck_assert_int_lt(roots_scan(true, marker_scan_range), 0);
 	ck_assert_int_lt(roots_scan(false, marker_scan_range), 0);
@@ -734,6 +856,183 @@ START_TEST(test_result)
 }
 END_TEST
 
+/* -------------------------------------------------------- one part or other */
+
+/* The word that is looked for, and the parts that it was in. */
+static uintptr_t wanted;
+static bool is_listed, is_scanned;
+
+static void
+look_in_list(const struct root_range *range, void *argument)
+{
+	uintptr_t *last = argument;
+
+	/* Ascending, apart from each other. */
+	expect(range->start < range->end && range->start >= *last);
+	*last = range->end;
+	is_listed |= wanted >= range->start && wanted < range->end;
+}
+
+static void
+look_in_scan(uintptr_t start, uintptr_t end)
+{
+	expect(start <= end);
+	is_scanned |= wanted >= start && wanted < end;
+}
+
+static NOINLINE void
+look_stopped(const void *word, int (*scan)(bool, void (*)(uintptr_t,
+							  uintptr_t)))
+{
+	struct stop_failure failure;
+
+	wanted = (uintptr_t)word;
+	is_scanned = false;
+	pages_open();
+	expect(stop_begin(LIMIT, arch_stack_pointer(), false, &failure) == 0);
+	expect(scan(with_mappings, look_in_scan) == 0);
+	stop_end();
+	pages_close();
+}
+
+static void
+list(void)
+{
+	expect(roots_prepare() == 0);
+	expect(roots_list(with_mappings) == 0);
+}
+
+/* is_in - Units: parts, a letter each: listed, threads', or found again. */
+static bool
+is_in(const void *word, const char *parts)
+{
+	uintptr_t last = 0;
+
+	wanted = (uintptr_t)word;
+	is_listed = false;
+	roots_for_each_range(look_in_list, &last);
+	if (is_listed != (strchr(parts, 'l') != NULL))
+		return false;
+	look_stopped(word, roots_scan_threads);
+	if (is_scanned != (strchr(parts, 't') != NULL))
+		return false;
+	look_stopped(word, roots_scan_again);
+	return is_scanned == (strchr(parts, 'a') != NULL);
+}
+
+static uintptr_t *volatile words[2];
+
+static void *
+show_words(void *stack)
+{
+	/* Its beginning is far from the descriptor and what is beside it. */
+	uintptr_t frame[12000] = { 0 };
+
+	heap_thread_begin(stack == NULL);
+	words[0] = &frame[10];
+	words[1] = &in_tls;
+	__asm__ volatile("" : : "r"(frame) : "memory");
+	hold_turn();
+	return finish_turn();
+}
+
+/* What is threads' alone is never listed: a barrier could stop them. */
+START_TEST(test_parts)
+{
+	uintptr_t frame[20] = { 0 };
+	size_t size = 64 * 4096;
+	pthread_t thread;
+	uintptr_t *word, *gap;
+
+	with_mappings = _i == 0;
+	word = map(size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	put(word + 512 * 20, 1);
+	thread = begin_thread(show_words);
+	list();
+	ck_assert(is_in(&in_data[1], "l"));
+	ck_assert(is_in(&in_bss[5000], "l"));
+	ck_assert(is_in(word + 512 * 20, with_mappings ? "l" : ""));
+	ck_assert(is_in(&frame[10], "ta"));
+	ck_assert(is_in(&in_tls, "ta"));
+	ck_assert(is_in(words[0], "ta"));
+	ck_assert(is_in(words[1], "ta"));
+	end_thread(thread);
+	/* Where it ended, memory is nobody's. */
+	ck_assert(is_in(words[0], ""));
+	list();
+	ck_assert(is_in(words[0], ""));
+	/* A mapping that comes in the midst of others. */
+	gap = word + 512 * 40;
+	expect(munmap(gap, 4096) == 0);
+	list();
+	expect(mmap(gap, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+		    MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == gap);
+	put(gap + 511, 1);
+	ck_assert(is_in(gap + 511, with_mappings ? "a" : ""));
+	ck_assert(is_in(gap - 512 * 20, with_mappings ? "l" : ""));
+	list();
+	ck_assert(is_in(gap + 511, with_mappings ? "l" : ""));
+	__asm__ volatile("" : : "r"(frame) : "memory");
+}
+END_TEST
+
+/* A thread that comes after the list, where one was that had ended. */
+START_TEST(test_parts_of_new_thread)
+{
+	pthread_t thread = begin_thread(show_words);
+	uintptr_t *before = words[0];
+
+	end_thread(thread);
+	if (_i == 0)
+		list();
+	thread = begin_thread(show_words);
+	ck_assert_ptr_eq(before, words[0]);
+	if (_i == 1)
+		list();
+	ck_assert(is_in(words[0], "ta"));
+	ck_assert(is_in(words[1], "ta"));
+	end_thread(thread);
+}
+END_TEST
+
+/* The program's own stack for a thread: it may be listed, and is scanned. */
+START_TEST(test_parts_of_own_stack)
+{
+	pthread_t thread;
+
+	own_stack = map(STACK_SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	thread = begin_thread(show_words);
+	list();
+	ck_assert(is_in(words[0], "lta"));
+	ck_assert(is_in(words[1], "ta"));
+	end_thread(thread);
+}
+END_TEST
+
+static NOINLINE void
+check_below(uintptr_t *buffer)
+{
+	uintptr_t frame[20] = { 0 };
+
+	expect(&frame[0] < buffer);
+	check_word(&frame[10], true);
+	__asm__ volatile("" : : "r"(frame) : "memory");
+}
+
+/* A thread runs on a part of our stack: what is below it is still ours (O3). */
+START_TEST(test_thread_on_stack)
+{
+	uintptr_t buffer[STACK_SIZE / sizeof(uintptr_t)]
+		__attribute__((aligned(4096)));
+	pthread_t thread;
+
+	own_stack = buffer;
+	thread = begin_thread(show_words);
+	check_below(buffer);
+	end_thread(thread);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -747,6 +1046,7 @@ main(void)
 		{ "own_stack", test_own_stack, 2 },
 		{ "below_stack", test_below_stack, 1 },
 		{ "own_register", test_own_register, 1 },
+		{ "jump_buffer", test_jump_buffer, 1 },
 		{ "mappings", test_mappings, 2 },
 		{ "short_files", test_short_files, 1 },
 		{ "holes", test_holes, 1 },
@@ -759,16 +1059,25 @@ main(void)
 		{ "alternate_stack", test_alternate_stack, 1 },
 		{ "own_stacks", test_own_stacks, 1 },
 		{ "coroutines", test_coroutines, 1 },
+		{ "coroutine_on_stack", test_coroutine_on_stack, 1 },
 		{ "unreadable", test_unreadable, 1 },
 		{ "dead_stack", test_dead_stack, 1 },
 		{ "result", test_result, 1 },
+		{ "parts", test_parts, 2 },
+		{ "parts_of_new_thread", test_parts_of_new_thread, 2 },
+		{ "parts_of_own_stack", test_parts_of_own_stack, 1 },
+		{ "thread_on_stack", test_thread_on_stack, 1 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases) - UNIT_HAS_ASAN; i++) {
-		TCase *tcase = unit_case(suite, cases[i].name, NULL);
+		for (int parts = 0; parts < 2; parts++) {
+			TCase *tcase = unit_case(suite, cases[i].name, NULL);
 
-		tcase_add_checked_fixture(tcase, setup, NULL);
-		tcase_add_loop_test(tcase, cases[i].test, 0, cases[i].ways);
+			tcase_add_checked_fixture(tcase, parts ? setup_parts
+							       : setup, NULL);
+			tcase_add_loop_test(tcase, cases[i].test, 0,
+					    cases[i].ways);
+		}
 	}
 	return unit_run(suite);
 }

@@ -470,6 +470,67 @@ START_TEST(test_handlers)
 }
 END_TEST
 
+/* ------------------------------------------- a thread's first allocation */
+
+static size_t chance, chances;	/* the one at which the handler comes */
+
+static void
+handle_once(const ucontext_t *context)
+{
+	if (unit_signals_are_blocked(context) || chances++ != chance)
+		return;
+	handled++;
+	given[0] = unit_hide(heap_alloc(1000, false));
+}
+
+static size_t detached;
+
+static void
+count_detached(struct cache *cache)
+{
+	detached++;
+	cache_detach(cache);
+}
+
+/* A handler may be the first: the thread registers once, with one cache. */
+START_TEST(test_first)
+{
+	unit_heap(1, true);
+	mutator_set_hook(count_detached);
+	job.size = 1000;
+	for (chance = 0; chance == 0 || chance < chances; chance++) {
+		size_t alive = 0;
+
+		heap_thread_end(false);
+		expect(mutator_self == NULL);
+		chances = detached = 0;
+		unit_step(run_alloc, handle_once);
+		expect(detached == 0);
+		know(given[0]);
+		/* Never another thread's: or, as in a handler, nobody's. */
+		expect(cache_self == mutator_self->cache ||
+		       cache_self == &cache_nobody);
+		mutator_lock();
+		for (struct mutator *m = mutator_first_locked(); m != NULL;
+		     m = m->next)
+			alive += m->state == MUTATOR_ALIVE;
+		expect(mutator_find_locked(mutator_self->tid) ==
+		       mutator_self);
+		mutator_unlock();
+		expect(alive == 1);
+		know_blocks(3, 1000);
+		for (size_t i = 0; i < known_count; i++)
+			memset(unit_reveal(known[i]), (int)i, 24);
+		for (size_t i = 0; i < known_count; i++)
+			expect(*(unsigned char *)unit_reveal(known[i]) ==
+			       (i & 255));
+		expect(unit_check_heap() == known_count);
+	}
+	ck_assert_uint_gt(handled, 100);
+	instructions = handled;
+}
+END_TEST
+
 int
 main(void)
 {
@@ -490,5 +551,6 @@ main(void)
 	tcase_add_checked_fixture(handlers, NULL, teardown);
 	tcase_add_loop_test(handlers, test_handlers, 0, 8);
 	tcase_add_test(handlers, test_nested_handlers);
+	tcase_add_test(handlers, test_first);
 	return unit_run(suite);
 }

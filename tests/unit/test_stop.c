@@ -543,6 +543,260 @@ START_TEST(test_unknown_threads)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- our threads */
+
+static void *
+mark_for_us(void *argument)
+{
+	sigset_t all;
+	char byte;
+
+	/* As a collector's: it could not answer. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	expect(stop_exempt_begin());
+	atomic_fetch_add(&ready, 1);
+	while (!load_relaxed(&is_over))
+		atomic_fetch_add(&woken, 1);
+	stop_exempt_end();
+	expect(read(pipes[0], &byte, 1) == 1);
+	return argument;
+}
+
+/* They run on, are not listed, and are no reason to read the task list. */
+START_TEST(test_exempt)
+{
+	struct stop_failure failure;
+	pthread_t threads[2], ours[3];
+	size_t count;
+
+	ck_assert_int_eq(pipe(pipes), 0);
+	begin_threads(threads, 2, count_up);
+	for (size_t i = 0; i < 3; i++)
+		expect(pthread_create(&ours[i], NULL, mark_for_us, NULL) == 0);
+	while (load_acquire(&ready) < 5)
+		sched_yield();
+	for (unsigned n = 0; n < 30; n++) {
+		unsigned before;
+
+		begin_stop();
+		stop_threads(&count);
+		expect(count == 3);
+		check_stands(2);
+		before = load_relaxed(&woken);
+		while (load_relaxed(&woken) == before)
+			sched_yield();
+		stop_end();
+	}
+	/* One that stops the others is not listed either. */
+	ck_assert(stop_exempt_begin());
+	begin_stop();
+	stop_threads(&count);
+	expect(count == 3);	/* this one is a mutator as well */
+	stop_end();
+	stop_exempt_end();
+	/* Unknown again: they have to answer. */
+	end_threads(threads, 2);
+	wait_ms(20);
+	ck_assert_int_eq(stop_begin(100 * NSEC_PER_MSEC, arch_stack_pointer(),
+				    false, &failure), -ETIMEDOUT);
+	ck_assert(failure.is_blocked);
+	ck_assert_int_eq(write(pipes[1], "xyz", 3), 3);
+	for (size_t i = 0; i < 3; i++)
+		pthread_join(ours[i], NULL);
+	begin_stop();
+	stop_end();
+}
+END_TEST
+
+/* --------------------------------------------------------------------- many */
+
+#define MANY	1000
+
+static struct {
+	_Atomic uint64_t rounds;
+	uintptr_t low, high;		/* of its stack, as it saw it */
+	int tid;
+} many[MANY];
+
+static void *
+wait_idly(void *argument)
+{
+	size_t i = (size_t)argument;
+	char byte;
+
+	heap_thread_begin(true);
+	many[i].tid = sys_gettid();
+	many[i].high = (uintptr_t)__builtin_frame_address(0);
+	many[i].low = many[i].high - 16 * KIB;
+	atomic_fetch_add(&ready, 1);
+	while (read(pipes[0], &byte, 1) == 1 && byte != 'e')
+		atomic_fetch_add(&many[i].rounds, 1);
+	heap_thread_end(false);
+	return NULL;
+}
+
+/* Each stands, where it was; each goes on, and misses nothing. */
+START_TEST(test_many)
+{
+	static pthread_t threads[MANY];
+	static bool seen[MANY];
+	const struct park_entry *e;
+	pthread_attr_t attributes;
+	size_t count, known;
+	uint64_t rounds = 0;
+
+	ck_assert_int_eq(pipe(pipes), 0);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, 64 * KIB);
+	for (uintptr_t i = 0; i < MANY; i++)
+		expect(pthread_create(&threads[i], &attributes, wait_idly,
+				      (void *)i) == 0);
+	while (load_acquire(&ready) < MANY)
+		wait_ms(1);
+	for (unsigned n = 0; n < 20; n++) {
+		begin_stop();
+		e = stop_threads(&count);
+		expect(count == MANY + 1);
+		memset(seen, 0, sizeof(seen));
+		for (size_t i = 0; i < count; i++, e++) {
+			expect(!e->is_gone);
+			for (known = 0; known < MANY; known++)
+				if (many[known].tid == e->tid)
+					break;
+			if (known == MANY) {
+				expect(e->tid == sys_gettid());
+				continue;
+			}
+			expect(!seen[known]);
+			seen[known] = true;
+			expect(e->park->sp > many[known].low &&
+			       e->park->sp < many[known].high);
+		}
+		stop_end();
+		for (unsigned i = 0; i < 50; i++)
+			expect(write(pipes[1], "x", 1) == 1);
+	}
+	for (unsigned i = 0; i < MANY; i++)
+		expect(write(pipes[1], "e", 1) == 1);
+	for (size_t i = 0; i < MANY; i++) {
+		pthread_join(threads[i], NULL);
+		rounds += load_relaxed(&many[i].rounds);
+	}
+	ck_assert_uint_eq(rounds, 20 * 50);
+}
+END_TEST
+
+static pthread_barrier_t all_there;
+
+static void *
+allocate_shortly(void *argument)
+{
+	heap_thread_begin(true);
+	if (argument != NULL)
+		pthread_barrier_wait(&all_there);
+	for (unsigned i = 0; i < 10; i++)
+		expect(heap_free(heap_alloc(i * 100, false)) == HEAP_DONE);
+	heap_thread_end(false);
+	return argument;
+}
+
+static void
+come_and_go(unsigned count, void *at_once)
+{
+	pthread_t threads[8];
+
+	for (; count > 0; count -= 8) {
+		for (size_t i = 0; i < 8; i++)
+			expect(pthread_create(&threads[i], NULL,
+					      allocate_shortly,
+					      at_once) == 0);
+		for (size_t i = 0; i < 8; i++)
+			pthread_join(threads[i], NULL);
+		if (count % 400 == 0) {
+			begin_stop();
+			stop_end();
+		}
+	}
+}
+
+/* Threads come and go by the thousand, and what we keep does not grow. */
+START_TEST(test_no_growth)
+{
+	size_t before, mapped;
+
+	pthread_barrier_init(&all_there, NULL, 8);
+	come_and_go(800, &all_there);
+	before = meta_room();
+	mapped = heap_statistics().mapped_bytes;
+	come_and_go(8000, NULL);
+	ck_assert_uint_eq(meta_room(), before);
+	ck_assert_uint_le(heap_statistics().mapped_bytes, mapped);
+}
+END_TEST
+
+/* --------------------------------------------------------------- late comers */
+
+static struct park_entry late;
+static size_t late_steps, late_chance;
+static uint32_t late_epoch;
+
+static void
+park_late(void)
+{
+	ucontext_t context;
+
+	memset(&context, 0, sizeof(context));
+	park_enter_signal(&context);
+}
+
+/* Between two instructions of the handler, its stop ends and another begins. */
+static void
+change_stops(const ucontext_t *context)
+{
+	(void)context;
+	if (late_steps++ != late_chance)
+		return;
+	park_stop_end();
+	late_epoch = park_stop_begin(true);
+	park_add(&late);
+	park_stop_leave();
+}
+
+static void
+step_late(size_t chance)
+{
+	late_chance = chance;
+	late_steps = 0;
+	late_epoch = park_stop_begin(true);
+	park_add(&late);
+	park_stop_leave();
+	unit_step(park_late, change_stops);
+}
+
+/* P3: it is not counted for the second; it did not stand for that. */
+START_TEST(test_late)
+{
+	size_t chance;
+
+	late.tid = sys_gettid();
+	late.park = &late.own;
+	step_late(SIZE_MAX);
+	expect(park_wait(1, 1) == 1);
+	park_stop_end();
+	/* From the last one on, up to where it stands for the second stop. */
+	for (chance = late_steps - 1; chance > 0; chance--) {
+		step_late(chance);
+		if (load_relaxed(&late.own.epoch) == late_epoch)
+			break;
+		expect(park_wait(1, 1) == 0);
+		park_stop_end();
+	}
+	ck_assert_uint_gt(chance, 0);
+	ck_assert_uint_lt(chance, late_steps - 20);
+}
+END_TEST
+
 /* -------------------------------------------------------------------- locks */
 
 static void *
@@ -748,6 +1002,8 @@ main(void)
 		{ "stuck_in_hold", test_stuck_in_hold },
 		{ "churn", test_churn },
 		{ "unknown_threads", test_unknown_threads },
+		{ "exempt", test_exempt }, { "many", test_many },
+		{ "no_growth", test_no_growth }, { "late", test_late },
 		{ "locks_are_free", test_locks_are_free },
 		{ "own_signals", test_own_signals },
 		{ "signals_after_hold", test_signals_after_hold },

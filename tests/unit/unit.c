@@ -5,6 +5,8 @@
 
 #include "base/panic.h"
 #include "collect/candidate.h"
+#include "collect/marker.h"
+#include "heap/meta.h"
 #include "report/depot.h"
 #include "report/modules.h"
 #include "settings/options.h"
@@ -117,7 +119,7 @@ void
 unit_heap(unsigned pad, bool with_sites)
 {
 	ck_assert_int_eq(heap_init(), 0);
-	heap_configure(pad, with_sites);
+	heap_configure(pad, with_sites, false);
 	mutator_set_stop_signal(SIGSTKFLT);
 	ck_assert(heap_thread_begin(false));
 }
@@ -127,7 +129,7 @@ unit_core(const char *const *settings)
 {
 	ck_assert_int_eq(heap_init(), 0);
 	options_parse((char *const *)settings);
-	heap_configure(1, true);
+	heap_configure(1, true, false);
 	stop_set_signal((int)options->signal);
 	ck_assert_int_eq(depot_init(), 0);
 	ck_assert_int_eq(modules_init(), 0);
@@ -252,6 +254,31 @@ unit_is_marked(uintptr_t block)
 	expect(candidate_find(block, &b));
 	return (load_relaxed(&b.span->mark[b.slot / WORD_BITS]) >>
 		(b.slot % WORD_BITS)) & 1;
+}
+
+void
+unit_drain(void)
+{
+	/* Small steps: each begins where the last one ended. */
+	while (!marker_drain(marker_of(0), 64 * KIB))
+		continue;
+}
+
+void
+unit_mark(const void *start, const void *end)
+{
+	expect(marker_begin());
+	marker_scan_range((uintptr_t)start, (uintptr_t)end);
+	unit_drain();
+}
+
+void
+unit_starve(void)
+{
+	const size_t keep = 5 * MIB;
+
+	expect(meta_room() > keep);
+	expect(meta_reserve(meta_room() - keep) != NULL);
 }
 
 /* ---------------------------------------------------------- hidden pointers */

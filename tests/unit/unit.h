@@ -78,6 +78,18 @@ size_t unit_check_heap(void);
 /* unit_is_marked - is the block at an address marked? */
 bool unit_is_marked(uintptr_t block);
 
+/* unit_drain - scan all that is grey, with one marker. */
+void unit_drain(void);
+
+/* unit_mark - all that words of [start, end) lead to; marker_end() follows. */
+void unit_mark(const void *start, const void *end);
+
+/*
+ * unit_starve - leave the collector so little memory that its list of grey
+ * blocks is the smallest there is.  Before the first marker_begin().
+ */
+void unit_starve(void);
+
 /* ---------------------------------------------------------- hidden pointers */
 
 /* A block's address that the conservative scan does not recognise. */

@@ -1,0 +1,352 @@
+/*
+ * collector.c - who runs cycles, and when.
+ *
+ * Owns the collector's thread: member 0 of the crew.  It is made when the
+ * first cycle is due, sleeps between cycles, and ends when the program has
+ * been idle for a while; then the next allocation that matters makes it anew.
+ *
+ * When is decided by the pacer in terms of bytes in the program's hands.  To
+ * know them exactly takes a look at all spans: it is taken when so much was
+ * allocated since the last look that they may have reached the trigger.
+ *
+ * Always true:
+ *   N1  at most one collector's thread exists: who changes state from NONE to
+ *       ALIVE starts it, and only itself changes it back, at its end;
+ *   N2  while pauses is not 0 it is not started, and one that runs ends soon.
+ */
+#include "collect/collector.h"
+
+#include "base/panic.h"
+#include "base/sys.h"
+#include "heap/heap.h"
+#include "report/trace.h"
+#include "settings/options.h"
+#include "settings/stats.h"
+#include "world/crew.h"
+#include "world/mutator.h"
+
+#include <errno.h>
+
+/* A process this young and small is left alone. */
+#define INFANCY_NS	(50 * NSEC_PER_MSEC)
+
+/*
+ * A program that has claimed nothing for so long, and waits for nothing of
+ * ours, is idle: the thread ends.
+ */
+#define IDLE_NS		(500 * NSEC_PER_MSEC)
+
+/* An allocating thread waits for so long at a time. */
+#define ASSIST_NS	(NSEC_PER_MSEC)
+
+enum { NONE, ALIVE };
+enum { REQUEST_LOOK = 1, REQUEST_QUIT = 2 };
+
+static struct {
+	/* Fixed by collector_start(). */
+	struct pacer_settings settings;
+	void (*told)(const struct cycle_report *);
+	bool reclaims;
+	bool is_on;
+	int pid;
+
+	/* Atomic. */
+	_Atomic uint32_t state;		/* N1 */
+	_Atomic uint32_t request;	/* a futex: what the thread is to do */
+	_Atomic uint32_t pauses;	/* N2 */
+	_Atomic uint64_t allocated;	/* bytes claimed, ever */
+	_Atomic uint64_t look_at;	/* of allocated: time for a look */
+	_Atomic uint64_t hurry_at;	/* of allocated: assist from here on */
+	_Atomic uint64_t due_ns;	/* a cycle in any case; 0: never */
+
+	/* The collector's thread. */
+	struct pacer_plan plan;
+	uint64_t end_ns;		/* of the last cycle */
+	uint64_t allocated_at_end;
+	unsigned clean_cycles;
+	bool has_pending;
+} collector;
+
+/* ------------------------------------------------------------------- pacing */
+
+/* plan_look - when may used bytes reach the trigger? */
+static void
+plan_look(uint64_t used)
+{
+	uint64_t now = load_relaxed(&collector.allocated);
+	uint64_t left = collector.plan.trigger_bytes > used
+			? collector.plan.trigger_bytes - used : 0;
+
+	store_relaxed(&collector.look_at, now + MIN(left, UINT64_MAX / 2));
+}
+
+static void
+plan_next(const struct cycle_report *r)
+{
+	uint64_t now = sys_monotonic_ns();
+	uint64_t allocated = load_relaxed(&collector.allocated);
+	uint64_t since = MAX(now - collector.end_ns, 1u);
+	struct pacer_cycle c = {
+		.live_bytes = r->live_bytes,
+		.root_bytes = r->root_bytes,
+		.used_bytes = r->used_after,
+		.pending_bytes = r->sweep.pending_bytes,
+		.wall_ns = now - r->begin_ns,
+		.cpu_ns = r->cpu_ns,
+		.rate = (uint64_t)((double)(allocated -
+					    collector.allocated_at_end) *
+				   1e9 / (double)since),
+	};
+	bool is_clean = r->sweep.lost_blocks == 0 &&
+			r->sweep.pending_bytes == 0 &&
+			r->sweep.reclaimed_blocks == 0;
+
+	collector.clean_cycles = is_clean ? collector.clean_cycles + 1 : 0;
+	c.clean_cycles = collector.clean_cycles;
+	c.overhead_bytes = arena_used_bytes() > r->used_after
+			   ? arena_used_bytes() - r->used_after : 0;
+	collector.plan = pacer_plan(&collector.settings, &c);
+	collector.end_ns = now;
+	collector.allocated_at_end = allocated;
+	collector.has_pending = r->sweep.pending_bytes != 0;
+	store_relaxed(&collector.due_ns, collector.plan.latest_ns == 0 ? 0
+		      : now + collector.plan.latest_ns);
+	plan_look(r->used_after);
+}
+
+static void
+tell(const struct cycle_report *report)
+{
+	plan_next(report);
+	trace_cycle(report, &collector.plan);
+	collector.told(report);
+}
+
+static void
+run_cycle(uint64_t used)
+{
+	struct cycle_report report;
+	uint64_t goal = MAX(collector.plan.goal_bytes, used);
+	int error;
+
+	/* Allocating a quarter more than the goal has room for is too fast. */
+	store_relaxed(&collector.hurry_at,
+		      load_relaxed(&collector.allocated) + (goal - used) +
+		      MAX(goal / 4, MIB));
+	error = cycle_run(collector.reclaims, &report, tell);
+	store_relaxed(&collector.hurry_at, UINT64_MAX);
+	if (error == 0)
+		return;
+	/* Try again when there is reason to, and not at once. */
+	collector.end_ns = sys_monotonic_ns();
+	collector.allocated_at_end = load_relaxed(&collector.allocated);
+	store_relaxed(&collector.look_at, collector.allocated_at_end + MIB);
+	if (load_relaxed(&collector.due_ns) != 0)
+		store_relaxed(&collector.due_ns, collector.end_ns +
+			      MIN(collector.plan.latest_ns, NSEC_PER_SEC));
+}
+
+/* --------------------------------------------------------------- the thread */
+
+static bool
+is_due(uint64_t now)
+{
+	uint64_t due = load_relaxed(&collector.due_ns);
+
+	return due != 0 && now >= due;
+}
+
+/* look - has the time come?  Runs a cycle if so. */
+static void
+look(void)
+{
+	uint64_t now = sys_monotonic_ns();
+	bool is_grown = load_relaxed(&collector.allocated) >=
+			load_relaxed(&collector.look_at);
+	uint64_t used;
+
+	if (!is_grown && !is_due(now))
+		return;
+	if (is_grown && now - collector.end_ns < collector.plan.earliest_ns)
+		sys_sleep_ns(collector.plan.earliest_ns -
+			     (now - collector.end_ns));
+	used = heap_statistics().used_bytes;
+	if (is_due(now) || used >= collector.plan.trigger_bytes)
+		run_cycle(used);
+	else
+		plan_look(used);
+}
+
+/* sleep_until_needed - Returns: false when it is time to end. */
+static bool
+sleep_until_needed(void)
+{
+	uint64_t before = load_relaxed(&collector.allocated);
+	uint64_t now = sys_monotonic_ns();
+	uint64_t due = load_relaxed(&collector.due_ns);
+	uint64_t wait_ns = IDLE_NS;
+	uint32_t request;
+
+	if (due != 0)
+		wait_ns = MIN(wait_ns, due > now ? due - now : 1);
+	if (load_acquire(&collector.request) == 0)
+		sys_futex_wait(&collector.request, 0, wait_ns);
+	request = atomic_exchange_explicit(&collector.request, 0,
+					   memory_order_acq_rel);
+	if ((request & REQUEST_QUIT) != 0)
+		return false;
+	if (request != 0 || is_due(sys_monotonic_ns()))
+		return true;
+	/* Nothing new, and nothing that only another cycle could free. */
+	return wait_ns < IDLE_NS || collector.has_pending ||
+	       load_relaxed(&collector.allocated) != before;
+}
+
+static void
+work(void *unused)
+{
+	(void)unused;
+	do
+		look();
+	while (load_relaxed(&collector.pauses) == 0 && sleep_until_needed());
+	store_release(&collector.state, NONE);			/* N1 */
+}
+
+/* start_thread - Context: mutator, also a signal handler. */
+static void
+start_thread(void)
+{
+	uint32_t none = NONE;
+	uint64_t mask;
+
+	/* A child of vfork shares our memory: it has no say. */
+	if (load_relaxed(&collector.pauses) != 0 ||
+	    sys_getpid() != collector.pid)
+		return;
+	mutator_mask_signals(&mask);
+	mutator_hold();
+	if (atomic_compare_exchange_strong_explicit(&collector.state, &none,
+	    ALIVE, memory_order_acq_rel, memory_order_relaxed)) {
+		/* Its last instructions need its stack. */
+		crew_join(0);
+		if (crew_start(0, work, NULL) != 0) {
+			store_release(&collector.state, NONE);
+			store_relaxed(&collector.look_at,
+				      load_relaxed(&collector.allocated) +
+				      4 * MIB);
+		}
+	}
+	mutator_release();
+	mutator_unmask_signals(mask);
+}
+
+static void
+request(uint32_t what)
+{
+	if (atomic_fetch_or_explicit(&collector.request, what,
+				     memory_order_acq_rel) == 0)
+		sys_futex_wake(&collector.request, 1);
+}
+
+static bool
+is_behind(uint64_t allocated)
+{
+	return allocated >= load_relaxed(&collector.hurry_at) &&
+	       load_relaxed(&cycle_phase) != PHASE_IDLE;
+}
+
+void
+collector_note_allocated(size_t bytes)
+{
+	uint64_t allocated = bytes +
+		atomic_fetch_add_explicit(&collector.allocated, bytes,
+					  memory_order_relaxed);
+
+	if (!collector.is_on)
+		return;
+	if (unlikely(is_behind(allocated)) && sys_getpid() == collector.pid)
+		sys_sleep_ns(ASSIST_NS);
+	if (allocated < load_relaxed(&collector.look_at) &&
+	    !is_due(sys_coarse_ns()))
+		return;
+	if (load_relaxed(&collector.state) == NONE)
+		start_thread();
+	else
+		request(REQUEST_LOOK);
+}
+
+/* ------------------------------------------------------- start, pause, fork */
+
+static void
+begin_pacing(void)
+{
+	uint64_t now = sys_monotonic_ns();
+
+	collector.pid = sys_getpid();
+	collector.plan = pacer_first(&collector.settings);
+	collector.end_ns = now;
+	collector.clean_cycles = 0;
+	collector.has_pending = false;
+	store_relaxed(&collector.hurry_at, UINT64_MAX);
+	store_relaxed(&collector.due_ns, collector.settings.interval_ns == 0
+		      ? 0 : now + MAX(collector.settings.interval_ns,
+				      INFANCY_NS));
+	plan_look(0);
+}
+
+void
+collector_start(void (*told)(const struct cycle_report *))
+{
+	collector.settings = (struct pacer_settings){
+		.percent = options->percent,
+		.limit = options->limit,
+		.interval_ns = options->interval,
+	};
+	collector.told = told;
+	collector.reclaims = options->leaks == LEAKS_RECLAIM;
+	begin_pacing();
+	collector.is_on = options->leaks != LEAKS_IGNORE &&
+			  (options->percent != OPTION_OFF ||
+			   options->limit != OPTION_OFF ||
+			   options->interval != 0);
+	if (collector.is_on)
+		heap_set_pressure_hook(collector_note_allocated);
+}
+
+void
+collector_pause(void)
+{
+	uint64_t mask;
+
+	if (!collector.is_on)
+		return;
+	atomic_fetch_add_explicit(&collector.pauses, 1, memory_order_seq_cst);
+	/* A cycle gives up for us; then its thread finds that we are here. */
+	cycle_lock();
+	request(REQUEST_QUIT);
+	cycle_unlock();
+	mutator_mask_signals(&mask);
+	while (load_acquire(&collector.state) != NONE)
+		sys_sched_yield();
+	crew_join(0);
+	mutator_unmask_signals(mask);
+}
+
+void
+collector_resume(void)
+{
+	if (!collector.is_on)
+		return;
+	store_relaxed(&collector.request, 0);
+	atomic_fetch_sub_explicit(&collector.pauses, 1, memory_order_seq_cst);
+}
+
+void
+collector_fork_child(void)
+{
+	store_relaxed(&collector.state, NONE);
+	store_relaxed(&collector.request, 0);
+	store_relaxed(&collector.pauses, 0);
+	if (collector.is_on)
+		begin_pacing();
+}

@@ -1,0 +1,112 @@
+/*
+ * pacer.c - when is the next cycle due?
+ *
+ * The goal is Go's (runtime/mgcpacer.go, "The GC Percent"): what lives, plus
+ * PERCENT of what lives and of the roots, at least 4 MiB times PERCENT / 100.
+ * A cycle begins early enough to end at the goal, judged by how long the last
+ * one took and how fast the program allocates.
+ *
+ * Three things are ours.  A program that frees what it uses grows for reasons
+ * of its own: after cycles that found nothing the goal moves away, up to
+ * CLEAN_FACTOR_MAX times PERCENT.  Blocks that wait out their grace are garbage
+ * that only another cycle frees: where they are much, it comes soon.  And a
+ * limit that cannot be kept costs at most half of the time (Go's limiter).
+ */
+#include "collect/pacer.h"
+
+#include "base/bits.h"
+#include "settings/options.h"
+
+#define GOAL_MIN	(4 * MIB)
+
+/* The goal is approached by no less and no more than this part of the way. */
+#define TRIGGER_MIN_PERCENT	70
+#define TRIGGER_MAX_PERCENT	95
+
+/* So many clean cycles double the way to the goal once more. */
+#define CLEAN_CYCLES		2
+#define CLEAN_FACTOR_MAX	8
+
+/* Pending garbage above this part of what lives does not wait for growth. */
+#define PENDING_PART		8
+/* How much the program may allocate, of what lives, before it goes. */
+#define PENDING_GROWTH_PART	32
+
+/* Between two cycles that only the limit asks for, as much as one took. */
+#define LIMIT_REST(cpu_ns)	(cpu_ns)
+
+/* a * b / 100, without overflow. */
+static uint64_t
+percent_of(uint64_t a, uint64_t b)
+{
+	uint64_t product;
+
+	if (!__builtin_mul_overflow(a, b, &product))
+		return product / 100;
+	return __builtin_mul_overflow(a / 100, b, &product) ? UINT64_MAX / 4
+							    : product;
+}
+
+/* growth - bytes from what lives to the goal. */
+static uint64_t
+growth(const struct pacer_settings *s, const struct pacer_cycle *c)
+{
+	unsigned factor = 1;
+
+	if (s->percent == OPTION_OFF)
+		return UINT64_MAX / 4;
+	for (unsigned n = c->clean_cycles;
+	     n >= CLEAN_CYCLES && factor < CLEAN_FACTOR_MAX; n -= CLEAN_CYCLES)
+		factor *= 2;
+	return percent_of(c->live_bytes + c->root_bytes, s->percent * factor);
+}
+
+static uint64_t
+heap_goal(const struct pacer_settings *s, const struct pacer_cycle *c)
+{
+	uint64_t least = s->percent == OPTION_OFF ? 0
+			 : percent_of(GOAL_MIN, s->percent);
+
+	return MAX(c->live_bytes + growth(s, c), least);
+}
+
+struct pacer_plan
+pacer_plan(const struct pacer_settings *s, const struct pacer_cycle *c)
+{
+	struct pacer_plan plan = { .latest_ns = s->interval_ns };
+	uint64_t goal = heap_goal(s, c), way, runway;
+
+	if (s->limit != OPTION_OFF && goal + c->overhead_bytes > s->limit) {
+		goal = s->limit > c->overhead_bytes
+		       ? s->limit - c->overhead_bytes : 0;
+		plan.earliest_ns = LIMIT_REST(c->cpu_ns);
+	}
+	plan.goal_bytes = goal;
+	/* What the program allocates while a cycle runs. */
+	runway = (uint64_t)((double)c->rate * (double)c->wall_ns / 1e9);
+	way = goal > c->live_bytes ? goal - c->live_bytes : 0;
+	plan.trigger_bytes = goal > runway ? goal - runway : 0;
+	plan.trigger_bytes = MAX(plan.trigger_bytes, c->live_bytes +
+				 percent_of(way, TRIGGER_MIN_PERCENT));
+	plan.trigger_bytes = MIN(plan.trigger_bytes, c->live_bytes +
+				 percent_of(way, TRIGGER_MAX_PERCENT));
+	if (c->pending_bytes > c->live_bytes / PENDING_PART &&
+	    s->percent != OPTION_OFF)
+		plan.trigger_bytes = MIN(plan.trigger_bytes, c->used_bytes +
+					 c->live_bytes / PENDING_GROWTH_PART);
+	/* Growth, however little, must come before growth is collected. */
+	plan.trigger_bytes = MAX(plan.trigger_bytes, c->used_bytes +
+				 MAX(c->live_bytes / PENDING_GROWTH_PART,
+				     GOAL_MIN / 16));
+	return plan;
+}
+
+struct pacer_plan
+pacer_first(const struct pacer_settings *s)
+{
+	const struct pacer_cycle none = { 0 };
+	struct pacer_plan plan = pacer_plan(s, &none);
+
+	plan.trigger_bytes = MIN(plan.goal_bytes, UINT64_MAX / 4);
+	return plan;
+}

@@ -1,0 +1,72 @@
+#!/bin/sh
+# mutate.sh - a collector that runs all the time, under each barrier.
+#
+#	mutate.sh [BARRIER ...]
+#
+# Runs mutate.c in reclaim mode with a cycle every 20 ms, every mark verified,
+# without grace and with it.  The program must end well, nothing may be said, and
+# leaks must have been reclaimed.
+#
+# MUTATE_SECONDS=N is for how long each of the runs lasts (default 4), TEST_SEED=N
+# repeats the threads' choices (not how they interleave).  An hour for each
+# barrier, half of it without grace:
+#
+#	MUTATE_SECONDS=1800 make check TESTS=tests/stress/mutate.sh
+set -eu
+
+: "${PRELOAD_LIB:?}" "${TOP_BUILDDIR:?}"
+
+victim=$TOP_BUILDDIR/tests/stress/mutate
+seconds=${MUTATE_SECONDS:-4}
+seed=${TEST_SEED:-$(date +%s)$$}
+status=0
+for name in $(env | sed -n 's/^\(BILGE_[A-Z_]*\)=.*/\1/p'); do
+	unset "$name"
+done
+ulimit -c 0
+
+work=$(mktemp -d "$TOP_BUILDDIR/tests/stress/work.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+wrong()
+{
+	echo "FAIL: $*"
+	head -n 40 "$work/err"
+	status=1
+}
+
+# number TEXT: what follows it in the summary at the end of the record.
+number()
+{
+	sed -n "s/.*\"event\":\"end\".*$1\([0-9]*\).*/\1/p" "$work/record"
+}
+
+mutate()
+{
+	echo "BILGE_BARRIER=$1 BILGE_GRACE=$2"
+	rm -f "$work/record"
+	timeout -k 5 $((seconds + 120)) env LD_PRELOAD="$PRELOAD_LIB" \
+	    BILGE_LEAKS=reclaim BILGE_BARRIER="$1" BILGE_GRACE="$2" \
+	    BILGE_INTERVAL=20ms BILGE_PERCENT=20 BILGE_VERIFY=1 \
+	    BILGE_REPORT=none BILGE_RECORD="$work/record" \
+	    "$victim" "$seconds" "$seed" 2>"$work/err" ||
+		wrong "status $?"
+	seed=$((seed + 1))
+	[ ! -s "$work/err" ] || wrong "it said:"
+	# One cycle a second is little enough for a busy machine.
+	cycles=$(number '"cycles":{"count":')
+	[ "${cycles:-0}" -gt "$seconds" ] || wrong "${cycles:-no} cycles"
+	reclaimed=$(number '"reclaimed_bytes":')
+	[ "${reclaimed:-0}" -gt 0 ] || wrong "nothing was reclaimed"
+	# No error: stale words on a stack may keep a block for a while.
+	resurrected=$(number '"resurrected_blocks":')
+	echo "$cycles cycles, $reclaimed bytes reclaimed," \
+	    "$resurrected blocks resurrected"
+}
+
+for barrier in ${*:-uffd mprotect stop}; do
+	for grace in 0 1; do
+		mutate "$barrier" "$grace"
+	done
+done
+exit "$status"
