@@ -6,6 +6,7 @@
  */
 #include "preload/preload.h"
 #include "preload/next.h"
+#include "preload/restart.h"
 
 #include "base/arch.h"
 #include "base/bits.h"
@@ -145,16 +146,12 @@ change_requests(change_fn *change, aio_context_t context, long first, long end,
 		struct iocb **requests)
 {
 	for (long i = first; i < end; i++) {
-		uintptr_t request;
-		uint64_t data;
-
-		if (sys_copy_from((uintptr_t)&requests[i], &request,
-				  sizeof(request)) != sizeof(request))
+		if (!sys_is_readable((uintptr_t)&requests[i]))
 			return;
-		change(KERNELREF_AIO, context, request);
-		if (sys_copy_from(request + offsetof(struct iocb, aio_data),
-				  &data, sizeof(data)) == sizeof(data))
-			change(KERNELREF_AIO, context, data);
+		change(KERNELREF_AIO, context, (uintptr_t)requests[i]);
+		if (sys_is_readable((uintptr_t)&requests[i]->aio_data))
+			change(KERNELREF_AIO, context,
+			       requests[i]->aio_data);
 	}
 }
 
@@ -455,6 +452,17 @@ is_short(size_t size)
 	       size % sizeof(uintptr_t) == 0;
 }
 
+/* can_be_read - asked quickly of most. */
+static bool
+can_be_read(uintptr_t start, uintptr_t end)
+{
+	return bilge_is_on_stack(start, end, stacks_main_end()) ||
+	       arena_contains(start) ||
+	       (sys_is_readable(ALIGN_DOWN(start, 8)) &&
+		((start ^ (end - 1)) < ARCH_PAGE_SIZE ||
+		 sys_is_readable(ALIGN_DOWN(end - 1, 8))));
+}
+
 /*
  * carries_address - asked of all that is sent: nearly always not.  The data
  * may not be there at all: the kernel will say so.
@@ -464,10 +472,7 @@ carries_address(const void *data, size_t size)
 {
 	uintptr_t start = (uintptr_t)data;
 
-	return is_short(size) &&
-	       (arena_contains(start) ||
-		(sys_is_readable(ALIGN_DOWN(start, 8)) &&
-		 sys_is_readable(ALIGN_DOWN(start + size - 1, 8)))) &&
+	return is_short(size) && can_be_read(start, start + size) &&
 	       has_address(data, size);
 }
 
@@ -605,10 +610,11 @@ msgsnd(int queue, const void *message, size_t size, int flags)
 	int result;
 
 	if (likely(!carries_address(text_of(message), size)))
-		return NEXT(msgsnd)(queue, message, size, flags);
+		return RESTART_SAME(NEXT(msgsnd)(queue, message, size,
+						 flags));
 	change_words(kernelrefs_note, IN_MESSAGES(queue), text_of(message),
 		     size);
-	result = NEXT(msgsnd)(queue, message, size, flags);
+	result = RESTART_SAME(NEXT(msgsnd)(queue, message, size, flags));
 	if (result != 0)
 		sent(IN_MESSAGES(queue), text_of(message), size, -1);
 	return result;
@@ -617,7 +623,8 @@ msgsnd(int queue, const void *message, size_t size, int flags)
 PUBLIC ssize_t
 msgrcv(int queue, void *message, size_t size, long type, int flags)
 {
-	ssize_t result = NEXT(msgrcv)(queue, message, size, type, flags);
+	ssize_t result = RESTART_SAME(NEXT(msgrcv)(queue, message, size, type,
+						   flags));
 
 	if (result > 0 && unlikely(is_message(text_of(message), result)) &&
 	    (flags & MSG_COPY) == 0)

@@ -32,6 +32,9 @@ void free_elsewhere(void *block);
 void *loader_open(const char *file, int mode);
 void loader_close(void *handle);
 
+/* stacks_main_end - where the frames of the process's first stack end. */
+uintptr_t stacks_main_end(void);
+
 /* threads_init - Context: the library's constructor. */
 void threads_init(void);
 

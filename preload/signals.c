@@ -3,10 +3,12 @@
  *
  * A thread that blocks every signal would never stand still, and one that
  * waits for every signal would be handed ours: the stop signal is taken out of
- * the sets a program blocks or waits for.
+ * the sets a program blocks or waits for.  Calls that wait with a set of their
+ * own go on after a stop (restart.h).
  */
 #include "preload/next.h"
 #include "preload/preload.h"
+#include "preload/restart.h"
 #include "settings/options.h"
 
 #include <poll.h>
@@ -15,6 +17,7 @@
 #include <sys/select.h>
 #include <sys/signalfd.h>
 
+NEXT_DEFINE(sigaction);
 NEXT_DEFINE(sigprocmask);
 NEXT_DEFINE(pthread_sigmask);
 NEXT_DEFINE(sigsuspend);
@@ -55,6 +58,25 @@ blocked_without(int how, const sigset_t *set, sigset_t *room)
 	return how == SIG_UNBLOCK ? set : without_stop_signal(set, room);
 }
 
+/*
+ * A handler that blocks all others would be stopped only when it returns; and
+ * the stop would be taken for what ended the call that the handler ended.
+ */
+PUBLIC int
+sigaction(int sig, const struct sigaction *action, struct sigaction *old)
+{
+	struct sigaction room;
+	sigset_t mask;
+
+	if (action != NULL &&
+	    without_stop_signal(&action->sa_mask, &mask) == &mask) {
+		room = *action;
+		room.sa_mask = mask;
+		action = &room;
+	}
+	return NEXT(sigaction)(sig, action, old);
+}
+
 PUBLIC int
 sigprocmask(int how, const sigset_t *set, sigset_t *old)
 {
@@ -78,7 +100,8 @@ sigsuspend(const sigset_t *set)
 {
 	sigset_t room;
 
-	return NEXT(sigsuspend)(without_stop_signal(set, &room));
+	set = without_stop_signal(set, &room);
+	return RESTART_SAME(NEXT(sigsuspend)(set));
 }
 
 PUBLIC int
@@ -94,17 +117,21 @@ sigwaitinfo(const sigset_t *set, siginfo_t *info)
 {
 	sigset_t room;
 
-	return NEXT(sigwaitinfo)(without_stop_signal(set, &room), info);
+	set = without_stop_signal(set, &room);
+	return RESTART_SAME(NEXT(sigwaitinfo)(set, info));
 }
 
 PUBLIC int
 sigtimedwait(const sigset_t *set, siginfo_t *info,
 	     const struct timespec *timeout)
 {
+	struct timeout t;
 	sigset_t room;
 
-	return NEXT(sigtimedwait)(without_stop_signal(set, &room), info,
-				  timeout);
+	set = without_stop_signal(set, &room);
+	timeout_begin(&t, CLOCK_MONOTONIC, timeout);
+	return RESTART(NEXT(sigtimedwait)(set, info, timeout),
+		       NEXT(sigtimedwait)(set, info, timeout_left(&t)));
 }
 
 PUBLIC int
@@ -119,48 +146,66 @@ PUBLIC int
 ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
       const sigset_t *set)
 {
+	struct timeout t;
 	sigset_t room;
 
-	return NEXT(ppoll)(fds, count, timeout,
-			   without_stop_signal(set, &room));
+	set = without_stop_signal(set, &room);
+	timeout_begin(&t, CLOCK_MONOTONIC, timeout);
+	return RESTART(NEXT(ppoll)(fds, count, timeout, set),
+		       NEXT(ppoll)(fds, count, timeout_left(&t), set));
 }
 
 int
 __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 	    const sigset_t *set, size_t size)
 {
+	struct timeout t;
 	sigset_t room;
 
-	return NEXT(__ppoll_chk)(fds, count, timeout,
-				 without_stop_signal(set, &room), size);
+	set = without_stop_signal(set, &room);
+	timeout_begin(&t, CLOCK_MONOTONIC, timeout);
+	return RESTART(NEXT(__ppoll_chk)(fds, count, timeout, set, size),
+		       NEXT(ppoll)(fds, count, timeout_left(&t), set));
 }
 
 PUBLIC int
 pselect(int count, fd_set *read, fd_set *write, fd_set *except,
 	const struct timespec *timeout, const sigset_t *set)
 {
+	struct timeout t;
 	sigset_t room;
 
-	return NEXT(pselect)(count, read, write, except, timeout,
-			     without_stop_signal(set, &room));
+	set = without_stop_signal(set, &room);
+	timeout_begin(&t, CLOCK_MONOTONIC, timeout);
+	return RESTART(NEXT(pselect)(count, read, write, except, timeout, set),
+		       NEXT(pselect)(count, read, write, except,
+				     timeout_left(&t), set));
 }
 
 PUBLIC int
 epoll_pwait(int fd, struct epoll_event *events, int count, int timeout,
 	    const sigset_t *set)
 {
+	struct timeout t;
 	sigset_t room;
 
-	return NEXT(epoll_pwait)(fd, events, count, timeout,
-				 without_stop_signal(set, &room));
+	set = without_stop_signal(set, &room);
+	timeout_begin_ms(&t, timeout);
+	return RESTART(NEXT(epoll_pwait)(fd, events, count, timeout, set),
+		       NEXT(epoll_pwait)(fd, events, count,
+					 timeout_left_ms(&t), set));
 }
 
 PUBLIC int
 epoll_pwait2(int fd, struct epoll_event *events, int count,
 	     const struct timespec *timeout, const sigset_t *set)
 {
+	struct timeout t;
 	sigset_t room;
 
-	return NEXT(epoll_pwait2)(fd, events, count, timeout,
-				  without_stop_signal(set, &room));
+	set = without_stop_signal(set, &room);
+	timeout_begin(&t, CLOCK_MONOTONIC, timeout);
+	return RESTART(NEXT(epoll_pwait2)(fd, events, count, timeout, set),
+		       NEXT(epoll_pwait2)(fd, events, count,
+					  timeout_left(&t), set));
 }

@@ -15,14 +15,23 @@
 NEXT_DEFINE(sigaltstack);
 NEXT_DEFINE(makecontext);
 
+uintptr_t
+stacks_main_end(void)
+{
+	static _Atomic uintptr_t end;	/* relaxed: always the same */
+
+	/* The kernel has put these bytes behind the frames. */
+	if (unlikely(load_relaxed(&end) == 0))
+		store_relaxed(&end, getauxval(AT_RANDOM));
+	return load_relaxed(&end);
+}
+
 /* note_stack - Context: on the stack that it may be a part of. */
 static void
 note_stack(const stack_t *stack)
 {
-	/* The kernel has put these bytes at the end of the first stack. */
 	if (bilge_mode == BILGE_ACTIVE)
-		bilge_stack_made((uintptr_t)stack->ss_sp,
-				 getauxval(AT_RANDOM));
+		bilge_stack_made((uintptr_t)stack->ss_sp, stacks_main_end());
 }
 
 PUBLIC int

@@ -424,10 +424,78 @@ bilge_thread_detached(uintptr_t thread_pointer)
 	mutator_detached(thread_pointer);
 }
 
+/* The kernel keeps at least 128 MiB free below the first stack. */
+#define FIRST_STACK_MAX	(64 * MIB)
+
+bool
+bilge_is_on_stack(uintptr_t start, uintptr_t end, uintptr_t main_end)
+{
+	uintptr_t sp = arch_stack_pointer();
+	const struct mutator *m = mutator_self;
+
+	if (m == NULL || start - sp > 64 * KIB)
+		return false;
+	if (m->has_own_stack)
+		return end <= m->tp && !m->has_inner_stack;
+	return end <= main_end && main_end - sp < FIRST_STACK_MAX;
+}
+
 void
 bilge_stack_made(uintptr_t start, uintptr_t main_end)
 {
 	stacks_note(start, main_end);
+}
+
+uintptr_t *
+bilge_interrupted(void)
+{
+	return mutator_self != NULL ? &mutator_self->park.interrupted : NULL;
+}
+
+/* A child of vfork has our memory: it is not the thread it looks like. */
+static struct mutator *
+true_self(void)
+{
+	struct mutator *m = mutator_self;
+
+	return m != NULL && m->tid == sys_gettid() ? m : NULL;
+}
+
+void
+bilge_vfork_begin(const uintptr_t *registers, uintptr_t sp)
+{
+	struct mutator *m = true_self();
+
+	if (m == NULL)
+		return;
+	memcpy(m->park.registers, registers, sizeof(m->park.registers));
+	m->park.is_vfork = true;
+	m->park.spawn_sp = sp;
+}
+
+uintptr_t
+bilge_spawn_begin(uintptr_t sp)
+{
+	struct mutator *m = true_self();
+	uintptr_t outer;
+
+	if (m == NULL)
+		return 0;
+	/* Of another, in whose middle a handler runs. */
+	outer = m->park.is_vfork ? 0 : m->park.spawn_sp;
+	memset(m->park.registers, 0, sizeof(m->park.registers));
+	m->park.is_vfork = false;
+	m->park.spawn_sp = sp;
+	return outer;
+}
+
+void
+bilge_spawn_end(uintptr_t outer)
+{
+	struct mutator *m = true_self();
+
+	if (m != NULL)
+		m->park.spawn_sp = outer;
 }
 
 bool

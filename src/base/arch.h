@@ -19,7 +19,8 @@
 #define ARCH_RED_ZONE		128
 
 /* Room below a frame pointer for pushed callee-saved registers. */
-#define ARCH_SAVED_REGISTERS	(6 * sizeof(uintptr_t))
+#define ARCH_CALLEE_SAVED	6u
+#define ARCH_SAVED_REGISTERS	(ARCH_CALLEE_SAVED * sizeof(uintptr_t))
 
 /* The pthread descriptor above the thread pointer; glibc 2.36: 2304 bytes. */
 #define ARCH_TCB_SIZE		((size_t)2304)
@@ -47,6 +48,12 @@ arch_syscall(long nr, long a, long b, long c, long d, long e, long f)
 			 : "rcx", "r11", "memory");
 	return ret;
 }
+
+/* System calls that make a child; of them, what suspends the caller. */
+#define ARCH_SYS_CLONE		56
+#define ARCH_SYS_VFORK		58
+#define ARCH_SYS_CLONE3		435
+#define ARCH_VFORK_FLAGS	0x4100u	/* CLONE_VM | CLONE_VFORK */
 
 /*
  * arch_vfork - vfork whose child ends with this signal to its parent, or 0.

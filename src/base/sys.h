@@ -29,7 +29,8 @@ bool sys_is_readable(uintptr_t addr);
 /*
  * sys_copy_from - copy memory that may not be there.
  * Returns: bytes copied, fewer than size where it ends; -EFAULT, nothing is
- *          there; another -errno where a filter forbids it.
+ *          there; another -errno where /proc is not to be had.
+ * Cost:    three system calls.  Who copies much reads /proc/thread-self/mem.
  */
 long sys_copy_from(uintptr_t from, void *to, size_t size);
 

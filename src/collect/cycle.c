@@ -2,9 +2,10 @@
  * cycle.c - one collection.  The tour of the collector starts here.
  *
  *   1.  Woken by collector.c.  The list of root ranges is     world running
- *       read (roots.c), all marks are cleared.
+ *       read (roots.c).
  *   2.  Arm: every page of the heap and of the larger root   world running
- *       ranges becomes clean (tracked.c, barrier.c).
+ *       ranges becomes clean (tracked.c, barrier.c).  Then
+ *       all blocks become white, and free slots black.
  *   3.  First stop (stop.c): claimed slots become black,     world stopped
  *       and from here on claims are born black.  Registers,
  *       stacks and thread-local storage are scanned.
@@ -161,7 +162,8 @@ begin(bool is_check)
 	/* What is told at exit should be exact; what is condemned, for good. */
 	stacks_keep_below(is_check ? 0 : STALE_BELOW);
 	pages_open();
-	if (!marker_begin() || !prepare_second_mark(is_check))
+	if (!marker_begin(is_check || options->leaks != LEAKS_RECLAIM) ||
+	    !prepare_second_mark(is_check))
 		return -ENOMEM;
 	error = roots_prepare();
 	if (error == 0 && !is_check)
@@ -439,6 +441,7 @@ mark_stopped(uintptr_t own_sp, bool is_last, uint64_t *ret_begin_ns,
 	if (error != 0)
 		return error;
 	set_phase(PHASE_MARK);
+	marker_whiten();
 	marker_blacken_claims();
 	marker_grey_ignored();
 	error = roots_scan(options->roots == ROOTS_ALL, marker_scan_range);
@@ -469,6 +472,7 @@ mark_concurrently(struct cycle_report *report, uint64_t *ret_begin_ns,
 		ret_failure->what = "the barrier cannot be armed";
 		return error;
 	}
+	marker_whiten();
 	error = first_stop(report, ret_failure);
 	if (error != 0)
 		return error;

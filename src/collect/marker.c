@@ -9,12 +9,12 @@
  * Always true:
  *   K1  a marked block is black, or it is in a list of grey blocks or in a
  *       marker's pipeline, or marker.overflowed is set;
- *   K2  marking never writes to the program's memory.
+ *   K2  marking never writes to the program's memory;
+ *   K3  a slot that was free when the mark began is black: it is no block, and
+ *       what is born there is black (H3).
  *
- * The program runs meanwhile.  A slot it holds since the mark began has its
- * bits of `free` and `returned` at 0 all the time; a claimed one is black
- * already.  Whatever else is read here may be old or half new, and at worst
- * keeps a block that is garbage.
+ * The program runs meanwhile.  Whatever else is read here may be old or half
+ * new, and at worst keeps a block that is garbage.
  */
 #include "collect/marker.h"
 
@@ -58,6 +58,7 @@ static struct {
 	uintptr_t tag_mask;
 	uintptr_t guard;	/* of glibc's mangled pointers */
 	void (*scan)(struct marker *, uintptr_t, uintptr_t);
+	bool is_exact;		/* what is behind the requested bytes is none */
 	/* Atomic: relaxed, only ever set while marking. */
 	_Atomic bool overflowed;
 } marker;
@@ -84,7 +85,7 @@ is_marked(const struct block *b)
 		(b->slot % WORD_BITS)) & 1;
 }
 
-/* mark - make a candidate grey if it is a block, and white. */
+/* mark - make a candidate grey if it is white. */
 static void
 mark(struct marker *m, const struct block *b)
 {
@@ -92,7 +93,7 @@ mark(struct marker *m, const struct block *b)
 	size_t word = b->slot / WORD_BITS;
 	uint64_t bit = UINT64_C(1) << (b->slot % WORD_BITS);
 
-	if (is_marked(b) || !candidate_is_taken(span, b->slot))
+	if (is_marked(b))
 		return;
 	/*
 	 * relaxed: winning the bit only makes the block ours to scan.  What it
@@ -241,12 +242,24 @@ scan_part(uintptr_t start, uintptr_t end, void *argument)
 	marker_scan(argument, start, end);
 }
 
+/* extent - the words of a block that are read. */
+ALWAYS_INLINE void
+extent(const struct block *b, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	if (marker.is_exact || span_is_large(b->span)) {
+		candidate_extent(b, ret_start, ret_end);
+		return;
+	}
+	*ret_start = span_slot_addr(b->span, b->slot);
+	*ret_end = *ret_start + b->span->slot_size;
+}
+
 static void
 scan_block(struct marker *m, struct block b)
 {
 	uintptr_t start, end;
 
-	candidate_extent(&b, &start, &end);
+	extent(&b, &start, &end);
 	if (end - start < SPARSE_MIN) {
 		marker_scan(m, start, end);
 		return;
@@ -352,7 +365,7 @@ marker_rescan(struct marker *m, uintptr_t start, uintptr_t end)
 			continue;
 		}
 		if (candidate_is_taken(b.span, b.slot) && is_marked(&b)) {
-			candidate_extent(&b, &from, &to);
+			extent(&b, &from, &to);
 			marker_scan(m, MAX(from, start), MIN(to, end));
 		}
 		start = next;
@@ -361,24 +374,33 @@ marker_rescan(struct marker *m, uintptr_t start, uintptr_t end)
 
 /* ------------------------------------------------------------ begin and end */
 
-static void
-clear_marks(struct span *span, void *unused)
-{
-	(void)unused;
-	for (uint32_t w = 0; w < span->words; w++)
-		store_relaxed(&span->mark[w], 0);
-}
-
 bool
-marker_begin(void)
+marker_begin(bool is_exact)
 {
 	memset(markers, 0, sizeof(markers));
 	store_relaxed(&marker.overflowed, false);
+	marker.is_exact = is_exact;
 	choose_scan();
-	if (!grey_open())
-		return false;
-	arena_for_each_span(clear_marks, NULL);
-	return true;
+	return grey_open();
+}
+
+/*
+ * whiten_span - K3.  Its slots may be claimed and freed meanwhile: one that
+ * is claimed since is written to since, on a page that the barrier tracks.
+ */
+static void
+whiten_span(struct span *span, void *unused)
+{
+	(void)unused;
+	for (uint32_t w = 0; w < span->words; w++)
+		store_relaxed(&span->mark[w], span_word_mask(span, w) &
+			      ~candidate_taken(span, w));
+}
+
+void
+marker_whiten(void)
+{
+	arena_for_each_span(whiten_span, NULL);
 }
 
 void

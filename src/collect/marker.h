@@ -19,10 +19,18 @@ struct marker;
 struct marker *marker_of(unsigned index);
 
 /*
- * marker_begin - no block is marked.
+ * marker_begin - get ready.
+ * Units:   is_exact, of a block only the bytes that were asked for are read;
+ *          otherwise, faster, all of its slot.
  * Returns: false when there is no memory for lists.
  */
-bool marker_begin(void);
+bool marker_begin(bool is_exact);
+
+/*
+ * marker_whiten - no block is marked; all that is free is black.
+ * Context: collector, after the barrier was armed; or stopped.
+ */
+void marker_whiten(void);
 
 /* marker_end - after the last use of a cycle, also of one abandoned. */
 void marker_end(void);

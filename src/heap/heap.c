@@ -140,10 +140,15 @@ heap_thread_end(bool keep_result)
 
 /* --------------------------------------------------------------- allocating */
 
+/* finish - Units: slack, bytes of the slot behind those that were asked for. */
 static void *
-finish(void *block, size_t size, bool zero, bool fresh)
+finish(void *block, size_t size, size_t slack, bool zero, bool fresh)
 {
-	if ((zero || shape.clears) && !fresh)
+	if (fresh)
+		return block;
+	if (shape.clears)
+		memset(block, 0, size + slack);
+	else if (zero)
 		memset(block, 0, size);
 	return block;
 }
@@ -195,7 +200,7 @@ alloc_large(size_t size, size_t alignment, bool zero)
 	mutator_release();
 	note_claimed(size);
 	arch_pin(block);					/* H1 */
-	return block == NULL ? NULL : finish(block, size, zero, fresh);
+	return block == NULL ? NULL : finish(block, size, 0, zero, fresh);
 }
 
 static NOINLINE void *
@@ -224,7 +229,9 @@ alloc_slow(unsigned class, size_t size, bool zero)
 	note_claimed(claimed);
 	/* H1: it is in a register or in our frame while we may be stopped. */
 	arch_pin(block);
-	return block == NULL ? NULL : finish(block, size, zero, fresh);
+	return block == NULL ? NULL : finish(block, size,
+					   sizeclass_slot_size[class] - size,
+					   zero, fresh);
 }
 
 ALWAYS_INLINE void *
@@ -240,7 +247,8 @@ alloc_class(unsigned class, size_t size, bool zero)
 		cache_leave(cache);
 	}
 	if (likely(done))
-		return finish(block, size, zero, fresh);
+		return finish(block, size, sizeclass_slot_size[class] - size,
+			      zero, fresh);
 	return alloc_slow(class, size, zero);
 }
 

@@ -7,7 +7,10 @@
  * Always true:
  *   N1  an entry below modules.count is complete and its Fixed part does not
  *       change;
- *   N2  at most one loaded entry covers an address.
+ *   N2  at most one loaded entry covers an address;
+ *   N3  what is noted was read while the object was there: any thread may
+ *       close it meanwhile, and another may come to its place.  Nothing of it
+ *       is read later but through read_object(), or by who runs in it.
  *
  * Adding is guarded by modules.lock (RANK_MODULES); readers take no lock.
  * Atomics: release [N] at modules.count publishes an entry.
@@ -27,6 +30,7 @@
 #include <sys/auxv.h>
 
 #define MODULES_MAX	16384u
+#define PHDRS_MAX	64
 
 static struct {
 	/* Fixed by modules_init(). */
@@ -41,6 +45,16 @@ static struct {
 	/* Atomic: [N] */
 	_Atomic uint32_t count;
 } modules = { .lock = LOCK_INIT(RANK_MODULES) };
+
+/*
+ * Guarded by modules.lock: an object while it is noted.  Not on the stack, of
+ * which a signal handler that allocates may have little.
+ */
+static struct {
+	char path[PATH_MAX];
+	ElfW(Phdr) headers[PHDRS_MAX];
+	char notes[1024] __attribute__((aligned(4)));
+} scratch;
 
 int
 modules_init(void)
@@ -59,55 +73,124 @@ modules_init(void)
 	return modules.find_object != NULL ? 0 : -ENOSYS;
 }
 
+/*
+ * read_object - copy of an object that another thread may be closing.
+ * Returns: bytes copied, fewer where it is gone.
+ */
+static size_t
+read_object(uintptr_t from, void *to, size_t size)
+{
+	long n = sys_copy_from(from, to, size);
+
+	if (n >= 0 || n == -EFAULT)
+		return n < 0 ? 0 : (size_t)n;
+	/* No /proc: most likely it is there. */
+	memcpy(to, (const void *)from, size);
+	return size;
+}
+
 static void
 read_build_id(struct module *m, const ElfW(Phdr) *note)
 {
-	uintptr_t p = m->bias + note->p_vaddr;
-	uintptr_t end = p + note->p_memsz;
+	char *notes = scratch.notes;
+	size_t end = read_object(m->bias + note->p_vaddr, notes,
+				 MIN(note->p_memsz, sizeof(scratch.notes)));
 
-	while (p + sizeof(ElfW(Nhdr)) <= end) {
-		const ElfW(Nhdr) *n = (const void *)p;
-		uintptr_t name = p + sizeof(*n);
-		uintptr_t data = name + ALIGN_UP((uintptr_t)n->n_namesz, 4);
+	for (size_t at = 0; at + sizeof(ElfW(Nhdr)) <= end;) {
+		const ElfW(Nhdr) *n = (const void *)(notes + at);
+		size_t name = at + sizeof(*n);
+		size_t data = name + ALIGN_UP((size_t)n->n_namesz, 4);
 
 		if (data + n->n_descsz > end)
 			return;
 		if (n->n_type == NT_GNU_BUILD_ID && n->n_namesz == 4 &&
-		    memcmp((const void *)name, "GNU", 4) == 0) {
+		    memcmp(notes + name, "GNU", 4) == 0) {
 			m->build_id_size = MIN(n->n_descsz, BUILD_ID_MAX);
-			memcpy(m->build_id, (const void *)data,
+			memcpy(m->build_id, notes + data,
 			       m->build_id_size);
 			return;
 		}
-		p = data + ALIGN_UP((uintptr_t)n->n_descsz, 4);
+		at = data + ALIGN_UP((size_t)n->n_descsz, 4);
 	}
 }
 
-static char *
-copy_path(const char *path)
+/* read_path - Returns: false when there is none that can be read. */
+static bool
+read_path(uintptr_t from)
 {
-	char exe[PATH_MAX];
-	size_t size;
-	char *copy;
+	char *path = scratch.path;
+	size_t size = from == 0 ? 0 : read_object(from, path, PATH_MAX);
 
-	if (path == NULL || *path == '\0') {
-		long n = sys_readlink("/proc/thread-self/exe", exe,
-				      sizeof(exe) - 1);
+	if (from != 0 && memchr(path, '\0', size) == NULL)
+		return false;
+	if (from == 0 || *path == '\0') {
+		long n = sys_readlink("/proc/thread-self/exe", path,
+				      PATH_MAX - 1);
 
-		exe[n > 0 ? n : 0] = '\0';
-		path = exe;
+		path[n > 0 ? n : 0] = '\0';
 	}
-	size = strlen(path) + 1;
-	copy = meta_alloc(size);
-	return copy == NULL ? NULL : memcpy(copy, path, size);
+	return true;
 }
 
-/* note_locked - append what the loader said. */
+/*
+ * read_headers - the object's program headers.  In a copy of our own: it is
+ * looked at when the object may be gone.
+ */
+static bool
+read_headers(struct module *m)
+{
+	ElfW(Phdr) *headers = scratch.headers;
+	ElfW(Ehdr) header;
+
+	if (read_object(m->start, &header, sizeof(header)) != sizeof(header))
+		return false;
+	if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+	    header.e_phnum > PHDRS_MAX)
+		return true;		/* an object without */
+	if (read_object(m->start + header.e_phoff, headers, header.e_phnum *
+			sizeof(*headers)) != header.e_phnum * sizeof(*headers))
+		return false;
+	m->phdr = headers;
+	m->phnum = header.e_phnum;
+	for (unsigned i = 0; i < m->phnum; i++)
+		if (headers[i].p_type == PT_NOTE && m->build_id_size == 0)
+			read_build_id(m, &headers[i]);
+	return true;
+}
+
+static bool
+is_same_object(const struct module *a, const struct module *b)
+{
+	return a->start == b->start && a->end == b->end &&
+	       a->bias == b->bias && a->phnum == b->phnum &&
+	       a->build_id_size == b->build_id_size &&
+	       memcmp(a->build_id, b->build_id, a->build_id_size) == 0 &&
+	       strcmp(a->path, b->path) == 0;
+}
+
+/* find_gone_locked - the same object that was here before, or MODULE_NONE. */
 static uint32_t
-note_locked(const struct dl_find_object *found)
+find_gone_locked(const struct module *m)
 {
-	const struct link_map *map = found->dlfo_link_map;
-	const ElfW(Ehdr) *header = found->dlfo_map_start;
+	for (uint32_t i = load_relaxed(&modules.count); i-- > 0;)
+		if (!load_relaxed(&modules.list[i].is_loaded) &&
+		    is_same_object(&modules.list[i], m))
+			return i;
+	return MODULE_NONE;
+}
+
+static void *
+copy(const void *from, size_t size)
+{
+	void *to = meta_alloc(size);
+
+	return to == NULL ? NULL : memcpy(to, from, size);
+}
+
+/* append_locked - what found says now belongs to us. */
+static uint32_t
+append_locked(const struct module *found)
+{
 	uint32_t index = load_relaxed(&modules.count);
 	struct module *m = &modules.list[index];
 	size_t committed;
@@ -120,23 +203,55 @@ note_locked(const struct dl_find_object *found)
 	if (committed == 0)
 		return MODULE_NONE;
 	modules.committed = committed;
-	m->bias = map->l_addr;
-	m->start = (uintptr_t)found->dlfo_map_start;
-	m->end = (uintptr_t)found->dlfo_map_end;
-	m->link_map = map;
-	m->path = copy_path(map->l_name);
-	if (m->path == NULL)
+	memcpy(m, found, sizeof(*m));
+	m->path = copy(found->path, strlen(found->path) + 1);
+	if (m->phnum > 0)
+		m->phdr = copy(found->phdr, m->phnum * sizeof(*m->phdr));
+	if (m->path == NULL || (m->phnum > 0 && m->phdr == NULL))
 		return MODULE_NONE;
-	if (memcmp(header->e_ident, ELFMAG, SELFMAG) == 0) {
-		m->phdr = (const void *)(m->start + header->e_phoff);
-		m->phnum = header->e_phnum;
-	}
-	for (unsigned i = 0; i < m->phnum; i++)
-		if (m->phdr[i].p_type == PT_NOTE && m->build_id_size == 0)
-			read_build_id(m, &m->phdr[i]);
-	store_relaxed(&m->is_loaded, true);
 	/* release [N] */
 	store_release(&modules.count, index + 1);
+	return index;
+}
+
+/* is_still - does the loader say the same of this object as before? */
+static bool
+is_still(const struct module *m)
+{
+	struct dl_find_object found;
+
+	return modules.find_object((void *)m->start, &found) == 0 &&
+	       found.dlfo_link_map == m->link_map &&
+	       (uintptr_t)found.dlfo_map_start == m->start &&
+	       (uintptr_t)found.dlfo_map_end == m->end;
+}
+
+/* note_locked - note what the loader said, unless it is gone by now (N3). */
+static uint32_t
+note_locked(const struct dl_find_object *found)
+{
+	struct link_map map;
+	struct module m = {
+		.start = (uintptr_t)found->dlfo_map_start,
+		.end = (uintptr_t)found->dlfo_map_end,
+		.link_map = found->dlfo_link_map,
+		.path = scratch.path,
+	};
+	uint32_t index;
+
+	if (read_object((uintptr_t)m.link_map, &map, sizeof(map)) !=
+	    sizeof(map))
+		return MODULE_NONE;
+	m.bias = map.l_addr;
+	if (!read_path((uintptr_t)map.l_name) || !read_headers(&m) ||
+	    !is_still(&m))
+		return MODULE_NONE;
+	store_relaxed(&m.is_loaded, true);
+	index = find_gone_locked(&m);
+	if (index == MODULE_NONE)
+		return append_locked(&m);
+	modules.list[index].link_map = m.link_map;
+	store_relaxed(&modules.list[index].is_loaded, true);
 	return index;
 }
 
@@ -223,20 +338,17 @@ modules_closed(void)
 
 	if (modules.find_object == NULL)
 		return false;
-	for (uint32_t i = modules_count(); i-- > 0;) {
+	lock_acquire(&modules.lock);
+	for (uint32_t i = load_relaxed(&modules.count); i-- > 0;) {
 		struct module *m = &modules.list[i];
-		struct dl_find_object found;
 
-		if (!load_relaxed(&m->is_loaded))
-			continue;
-		if (modules.find_object((void *)m->start, &found) == 0 &&
-		    found.dlfo_link_map == m->link_map &&
-		    (uintptr_t)found.dlfo_map_end == m->end)
+		if (!load_relaxed(&m->is_loaded) || is_still(m))
 			continue;
 		store_relaxed(&m->is_loaded, false);
 		modules.closed++;
 		any = true;
 	}
+	lock_release(&modules.lock);
 	return any;
 }
 

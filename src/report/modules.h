@@ -18,13 +18,14 @@ struct module {
 	uintptr_t bias;			/* address minus virtual address */
 	uintptr_t start;		/* its mapping */
 	uintptr_t end;
-	const ElfW(Phdr) *phdr;
+	const ElfW(Phdr) *phdr;		/* a copy */
 	unsigned phnum;
-	const void *link_map;
 	char *path;
 	unsigned build_id_size;
 	unsigned char build_id[BUILD_ID_MAX];
-	/* Atomic: relaxed; cleared when it is found to be gone. */
+	/* Guarded by RANK_MODULES: changes when it is loaded again. */
+	const void *link_map;
+	/* Atomic: relaxed; false while it is gone. */
 	_Atomic bool is_loaded;
 	/* Guarded by RANK_RECORD: has the record named it? */
 	bool is_recorded;

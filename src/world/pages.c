@@ -41,6 +41,12 @@ pages_close(void)
 	pagemap = -1;
 }
 
+bool
+pages_can_tell(void)
+{
+	return pagemap >= 0;
+}
+
 /* visit_readable - a file may be shorter than its mapping: try each page. */
 static void
 visit_readable(uintptr_t start, uintptr_t end, enum pages_kind kind,

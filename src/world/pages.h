@@ -50,6 +50,9 @@ struct pages_scan {
 void pages_open(void);
 void pages_close(void);
 
+/* pages_can_tell - does the kernel tell pages apart? */
+bool pages_can_tell(void);
+
 /* What the pages of a range are. */
 enum pages_kind {
 	PAGES_ANONYMOUS,

@@ -83,6 +83,7 @@ count_parked(uint32_t epoch)
 static void
 park_until(struct park *park, uintptr_t sp, uintptr_t frame, uint32_t epoch)
 {
+	park->spawn_sp = 0;	/* it is back, if it was away */
 	park->sp = sp;
 	park->frame = frame;
 	park->tp = arch_thread_pointer();

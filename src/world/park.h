@@ -10,7 +10,7 @@
 #ifndef BILGE_PARK_H
 #define BILGE_PARK_H
 
-#include "base/base.h"
+#include "base/arch.h"
 
 /* One thread as the stopper sees it. */
 struct park {
@@ -23,6 +23,14 @@ struct park {
 	 * and nothing else, made fail with EINTR; 0: none since it was cleared.
 	 */
 	uintptr_t interrupted;
+	/*
+	 * Owner thread: below this stack pointer it may be waiting for a child
+	 * in its own memory, 0: not; in vfork(2) itself, or in a function that
+	 * makes a child so; with these in its callee-saved registers.
+	 */
+	uintptr_t spawn_sp;
+	bool is_vfork;
+	uintptr_t registers[ARCH_CALLEE_SAVED];
 
 	/* World stopped: written by the thread before it counts itself. */
 	uintptr_t sp;		/* of the interrupted code */
@@ -37,7 +45,9 @@ struct park {
 struct park_entry {
 	int tid;
 	int task;		/* its name in /proc: another namespace's tid */
-	bool is_gone;		/* stopper only: it ended before it parked */
+	/* Stopper only. */
+	bool is_gone;		/* it ended before it parked */
+	bool is_away;		/* the kernel keeps it, until a child is gone */
 	struct park *park;	/* of its mutator, or `own` */
 	struct park_entry *next;	/* with a tid of the same hash */
 	struct park own;	/* for threads that are no mutators */

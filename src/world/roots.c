@@ -1,12 +1,13 @@
 /*
  * roots.c - all memory outside the heap that may hold pointers.
  *
- * Owns the choice of what is read: every writable mapping of the process,
- * less our own memory; of it, stacks and what else is threads' alone is found
- * apart (stacks.c), for it is read only while the world stands.
+ * Owns the choice of what is read: every mapping of the process that is
+ * writable or was written, less our own memory.  Of it, stacks and what else
+ * is threads' alone are found apart (stacks.c): they are read only while the
+ * world stands.
  *
  * Always true:
- *   O5  every word of the program's writable memory that is in use is in a
+ *   O5  every word of the program's memory that it wrote and uses is in a
  *       range, or in an area of threads, or in both;
  *   O6  what comes after roots_list() is found by roots_scan_again(), whatever
  *       threads and mappings have come, gone or changed places meanwhile.
@@ -139,6 +140,24 @@ is_device(const struct mapping *m)
 	       !has_prefix(m->path, "/dev/zero");
 }
 
+/* Read whole, where the kernel does not tell which pages were written. */
+#define READ_ONLY_MAX	MIB
+
+/*
+ * was_written - may a mapping that is read-only have been written?  What was
+ * made so by mprotect(2) still holds its pointers: relocated data of a loaded
+ * object, tables that a program sealed, code with addresses in it.
+ */
+static bool
+was_written(const struct mapping *m)
+{
+	/* [vvar] is the kernel's, and not all of it can be read. */
+	if (!m->readable || m->shared || has_prefix(m->path, "[v"))
+		return false;
+	return m->inode == 0 || pages_can_tell() ||
+	       (!m->executable && m->end - m->start <= READ_ONLY_MAX);
+}
+
 /*
  * cut_to_segment - leave of a mapping what belongs to a loaded object: its
  * data, or bss, which the kernel may have merged with what lies behind it.
@@ -256,7 +275,7 @@ walk_mappings(const struct walk *walk)
 		return error;
 	while (maps_next(&roots.maps, &m)) {
 		saw_own_stack |= own_sp >= m.start && own_sp < m.end;
-		if (m.readable && m.writable && !is_device(&m))
+		if ((m.writable || was_written(&m)) && !is_device(&m))
 			walk_mapping(&m, walk);
 	}
 	maps_close(&roots.maps);

@@ -7,7 +7,7 @@
 
 #include "world/pages.h"
 
-/* Writable memory that is not threads' alone. */
+/* Memory that is or was writable, and is not threads' alone. */
 struct root_range {
 	uintptr_t start;
 	uintptr_t end;
@@ -46,7 +46,7 @@ int roots_scan(bool with_mappings,
  *                          thread-local storage, registered ranges;
  *   roots_for_each_range() world running: visit what was noted.  A range may
  *                          have vanished since: it is to be read with care,
- *                          sys_copy_from();
+ *                          as sys_copy_from() does;
  *   roots_scan_again()     stopped: as roots_scan_threads(), and all of what
  *                          is neither threads' nor was noted: mappings that
  *                          came or grew, stacks of threads that ended.

@@ -356,7 +356,7 @@ is_descriptor(uintptr_t tp)
 
 	if (n < 0 && n != -EFAULT && stacks.is_stopped &&
 	    sys_is_readable(tp) && sys_is_readable(tp + ARCH_TCB_SELF)) {
-		/* The call is forbidden here. */
+		/* No /proc. */
 		memcpy(words, (const void *)tp, sizeof(words));
 		n = (long)sizeof(words);
 	}
@@ -524,6 +524,9 @@ stacks_scan_rest(void (*scan)(uintptr_t, uintptr_t))
 			continue;
 		scan((uintptr_t)p->held, (uintptr_t)(p->held +
 						     ARRAY_LEN(p->held)));
+		if (e->is_away)		/* its registers are nowhere else */
+			scan((uintptr_t)p->registers,
+			     (uintptr_t)(p->registers + ARCH_CALLEE_SAVED));
 		/* An alternate stack may be a block: the frame on it counts. */
 		if (arena_contains(p->frame))
 			scan(p->frame, MIN(p->frame + SIGNAL_FRAME_MAX,

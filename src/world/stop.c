@@ -10,7 +10,11 @@
  *   T1  the world counts as stopped only when, after all that were known had
  *       parked or were gone, the kernel counted as many threads as that, or a
  *       whole reading of its task list showed no other;
- *   T2  the stopper holds RANK_MUTATORS meanwhile: no thread comes or goes
+ *   T2  a thread that has not parked stands still if the kernel says that it
+ *       waits for a child in its own memory: before it can run on it finds
+ *       the stop signal, or, in posix_spawn(3), libc's code with no pointers
+ *       but its own.  Its registers must have been left for us before;
+ *   T3  the stopper holds RANK_MUTATORS meanwhile: no thread comes or goes
  *       unseen.
  *
  * Atomics: release [X] at stop.exempt_changes publishes stop.exempt.
@@ -29,7 +33,11 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define ENTRIES_MAX	65536u
+/*
+ * vm.max_map_count lets no more than 65530 mappings be, and a stack with its
+ * guard is two.  Nobody stops more: the attempt fails.
+ */
+#define ENTRIES_MAX	32768u
 
 /*
  * How long nobody has to park before it is asked whether the missing exist.
@@ -42,6 +50,9 @@
 
 /* Of how many at a time, when /proc has to be read for it: 20 us each. */
 #define LOOKS_MAX	16u
+
+/* What libc has on the stack while it makes a child. */
+#define SPAWN_FRAMES_MAX (16 * KIB)
 
 /* Of the kernel's st_nlink of a task list: "." and "..". */
 #define LINKS_OF_EMPTY	2u
@@ -57,6 +68,8 @@ static struct {
 	size_t signalled;	/* of entries, the first so many */
 	uint32_t epoch;
 	size_t gone;
+	size_t away;		/* at most: some may have parked since */
+	bool is_spawning;	/* some thread may be away */
 	uint64_t signal_ns;	/* when the first was signalled */
 	int pid;
 	int self;
@@ -145,6 +158,26 @@ count_exempt(void)
 
 #define TASKS	"/proc/self/task"
 
+/* task_file - read a file of a task.  Returns: its length or -errno. */
+static long
+task_file(int task, const char *name, char *text, size_t size)
+{
+	char path[64];
+	struct fmt f;
+	long n;
+	int fd;
+
+	fmt_init(&f, path, sizeof(path));
+	fmt_print(&f, TASKS "/%d/%s", task, name);
+	fd = sys_open(fmt_end(&f), O_RDONLY, 0);
+	if (fd < 0)
+		return fd;
+	n = sys_read(fd, text, size - 1);
+	sys_close(fd);
+	text[MAX(n, 0)] = '\0';
+	return n;
+}
+
 static int
 parse_tid(const char *name)
 {
@@ -162,21 +195,12 @@ parse_tid(const char *name)
 static int
 task_line(int task, const char *key, char *ret_value, size_t size)
 {
-	char path[64], text[2048], *line;
+	char text[2048], *line;
+	long n = task_file(task, "status", text, sizeof(text));
 	struct fmt f;
-	long n;
-	int fd;
 
-	fmt_init(&f, path, sizeof(path));
-	fmt_print(&f, TASKS "/%d/status", task);
-	fd = sys_open(fmt_end(&f), O_RDONLY, 0);
-	if (fd < 0)
-		return fd;
-	n = sys_read(fd, text, sizeof(text) - 1);
-	sys_close(fd);
 	if (n < 0)
 		return (int)n;
-	text[n] = '\0';
 	line = strstr(text, key);
 	if (line == NULL)
 		return -ENODATA;
@@ -256,6 +280,59 @@ is_signal_blocked(int task)
 	return ((mask[digit] <= '9' ? mask[digit] - '0'
 				    : mask[digit] - 'a' + 10) >>
 		((stop.sig - 1) % 4)) & 1;
+}
+
+/* parse_number - the next word of a text, 0x or not. */
+static uint64_t
+parse_number(const char **text, unsigned base)
+{
+	const char *p = *text;
+	uint64_t value = 0;
+
+	while (*p == ' ')
+		p++;
+	if (p[0] == '0' && p[1] == 'x')
+		p += 2;
+	for (; *p > ' '; p++)
+		value = value * base +
+			(unsigned)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+	*text = p;
+	return value;
+}
+
+/*
+ * is_away - does the kernel keep a thread until a child is done with its
+ * memory?  It must have left its registers behind for just this call.
+ */
+static bool
+is_away(const struct park *park, int task, uintptr_t *ret_sp)
+{
+	char text[256];
+	const char *p = text;
+	uintptr_t words[8], top = park->spawn_sp;
+	uint64_t number, flags = 0;
+
+	if (top == 0 || task == 0 ||
+	    task_file(task, "syscall", text, sizeof(text)) <= 0 ||
+	    text[0] < '0' || text[0] > '9')
+		return false;
+	number = parse_number(&p, 10);
+	for (unsigned i = 0; i < ARRAY_LEN(words); i++)
+		words[i] = parse_number(&p, 16);
+	/* Six arguments, the stack pointer and the place in the code. */
+	*ret_sp = words[6];
+	/* libc's vfork() has taken its return address from the stack. */
+	if (park->is_vfork)
+		return number == ARCH_SYS_VFORK &&
+		       *ret_sp == top + sizeof(uintptr_t);
+	if (*ret_sp > top || *ret_sp + SPAWN_FRAMES_MAX < top)
+		return false;
+	if (number == ARCH_SYS_CLONE)
+		flags = words[0];
+	else if (number == ARCH_SYS_CLONE3 && words[0] >= *ret_sp &&
+		 words[0] < top)
+		flags = *(const uint64_t *)words[0];
+	return (flags & ARCH_VFORK_FLAGS) == ARCH_VFORK_FLAGS;
 }
 
 /* ----------------------------------------------------------- who must stand */
@@ -382,11 +459,24 @@ list_tasks(void)
 	return error < 0 ? error : n < 0 ? (int)n : added;
 }
 
-/* count_listed - how many of those listed, but the caller, have to park. */
-static uint32_t
+/* count_listed - those that stand or must, without the caller. */
+static size_t
 count_listed(void)
 {
-	return (uint32_t)(stop.count - stop.gone - stop.is_self_listed);
+	return stop.count - stop.gone - stop.is_self_listed;
+}
+
+/* count_wanted - how many of them have to park; the away may have. */
+static uint32_t
+count_wanted(void)
+{
+	size_t away = 0;
+
+	for (size_t i = 0; stop.away > 0 && i < stop.count; i++)
+		away += stop.entries[i].is_away &&
+			load_relaxed(&stop.entries[i].park->epoch) !=
+			stop.epoch;
+	return (uint32_t)(count_listed() - away);
 }
 
 /*
@@ -428,13 +518,14 @@ signal_new(uint64_t end_ns)
 		       sys_monotonic_ns() < end_ns);
 		if (error == -ESRCH)
 			set_gone(e);
+		stop.is_spawning |= e->park->spawn_sp != 0;
 	}
 }
 
 static bool
 is_missing(const struct park_entry *e)
 {
-	return e->tid != stop.self && !e->is_gone &&
+	return e->tid != stop.self && !e->is_gone && !e->is_away &&
 	       load_relaxed(&e->park->epoch) != stop.epoch;
 }
 
@@ -443,6 +534,7 @@ static void
 drop_gone(bool is_long)
 {
 	unsigned looks = 0;
+	uintptr_t sp;
 
 	for (size_t i = 0; i < stop.count; i++) {
 		struct park_entry *e = &stop.entries[i];
@@ -451,12 +543,28 @@ drop_gone(bool is_long)
 			continue;
 		if (sys_tgkill(stop.pid, e->tid, 0) == -ESRCH) {
 			set_gone(e);
+		} else if (e->park->spawn_sp != 0 &&
+			   is_away(e->park, task_of(e), &sp)) {	/* T2 */
+			e->park->sp = sp;
+			e->park->tp = mutator_find_locked(e->tid)->tp;
+			e->park->frame = (uintptr_t)e->park->registers;
+			e->is_away = true;
+			stop.away++;
 		} else if (is_long && task_of(e) != 0 &&
 			   looks++ < LOOKS_MAX && is_task_gone(task_of(e))) {
 			stop.is_leader_dead |= e->tid == stop.pid;
 			set_gone(e);
 		}
 	}
+}
+
+static bool
+is_nobody_missing(void)
+{
+	for (size_t i = 0; i < stop.count; i++)
+		if (is_missing(&stop.entries[i]))
+			return false;
+	return true;
 }
 
 static int
@@ -466,8 +574,10 @@ wait_until_all_stand(uint64_t patience, uint64_t end_ns)
 	bool is_long;
 
 	for (;;) {
-		now = park_wait(count_listed(), patience);
-		if (now >= count_listed())
+		now = park_wait(count_wanted(), patience);
+		/* One that was away may have taken another's place. */
+		if (now >= count_wanted() &&
+		    (stop.away == 0 || is_nobody_missing()))
 			return 0;
 		if (sys_monotonic_ns() > end_ns)
 			return -ETIMEDOUT;
@@ -525,6 +635,8 @@ stop_all(uint64_t end_ns, struct stop_failure *ret)
 	stop.signal_ns = sys_monotonic_ns();
 	do {
 		signal_new(end_ns);
+		if (stop.is_spawning)
+			patience = PATIENCE_MIN_NS;
 		if (wait_until_all_stand(patience, end_ns) != 0) {
 			explain(ret);
 			return -ETIMEDOUT;
@@ -577,10 +689,11 @@ stop_begin(uint64_t limit_ns, uintptr_t own_sp, bool is_last,
 		      SA_SIGINFO | SA_RESTART | SA_ONSTACK);
 	/* Before anybody stands: looking up the path takes its time. */
 	stop.tasks = sys_open(TASKS, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	mutator_lock();						/* T2 */
+	mutator_lock();						/* T3 */
 	stop.pid = sys_getpid();
 	stop.self = sys_gettid();
-	stop.count = stop.gone = stop.signalled = 0;
+	stop.count = stop.gone = stop.away = stop.signalled = 0;
+	stop.is_spawning = false;
 	stop.is_self_listed = stop.is_leader_dead = false;
 	stop.was_proc_seen = false;
 	stop.epoch = park_stop_begin(is_last);

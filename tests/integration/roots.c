@@ -82,6 +82,19 @@ mapping(const char *arg)
 	return hold(&map[77777], arg);
 }
 
+/* Filled, and then protected from being written. */
+static int
+sealed_mapping(const char *arg)
+{
+	void **map = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(map != MAP_FAILED);
+	hold(&map[77777], arg);
+	CHECK(mprotect(map, 1 << 20, PROT_READ) == 0);
+	return 0;
+}
+
 static int
 shared_mapping(const char *arg)
 {
@@ -367,6 +380,7 @@ main(int argc, char **argv)
 		{ "function_static", function_static },
 		{ "library", library },
 		{ "mapping", mapping },
+		{ "sealed_mapping", sealed_mapping },
 		{ "shared_mapping", shared_mapping },
 		{ "mapping_end", mapping_end },
 		{ "mapping_beside_hole", mapping_beside_hole },

@@ -4,7 +4,7 @@
 
 # Held: nothing is said.  Let go: one leak; nothing else kept it.
 for place in data bss structure function_static library mapping \
-    shared_mapping mapping_end mapping_beside_hole chain large_block ring \
+    sealed_mapping shared_mapping mapping_end mapping_beside_hole chain large_block ring \
     aligned_block interior interior_last main_stack inner_stack \
     inner_signal_stack; do
 	run roots "$place" keep

@@ -5,14 +5,19 @@
  * nothing else held it.
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "victim.h"
 
 #define SIZE	4242
+
+extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
 static uintptr_t hidden;
 static bool drop;
@@ -510,10 +515,109 @@ cancelled(const char *arg)
 	return 0;
 }
 
+/* ------------------------------------------- waiting for a child in its memory */
+
+static void
+sleep_and_end(void)
+{
+	static const struct timespec time = { 0, 300000000 };
+
+	syscall(SYS_nanosleep, &time, NULL);
+	syscall(SYS_exit_group, 0);
+}
+
+/* The only pointer is in a register that the kernel keeps. */
+static NOINLINE void *
+wait_in_vfork(void *unused)
+{
+	pid_t child;
+
+	atomic_store(&ready, 1);
+	__asm__ volatile("movq %0, %%r12\n\tnotq %%r12"
+			 : : "m"(hidden) : "r12");
+	scrub_registers();
+	child = vfork();
+	if (child == 0)
+		sleep_and_end();
+	__asm__ volatile("notq %%r12\n\tcmpq %%r12, %0\n\tje 1f\n\t"
+			 "ud2\n1:" : : "m"(hidden) : "r12", "cc");
+	return unused;
+}
+
+static char true_name[] = "true", *const fifo_argv[] = { true_name, NULL };
+static const char *fifo;
+
+/* It opens what nobody has opened for writing yet. */
+static NOINLINE void *
+wait_in_spawn(void *unused)
+{
+	posix_spawn_file_actions_t actions;
+	pid_t child;
+
+	atomic_store(&ready, 1);
+	CHECK(posix_spawn_file_actions_init(&actions) == 0);
+	CHECK(posix_spawn_file_actions_addopen(&actions, 5, fifo, O_RDONLY,
+					       0) == 0);
+	__asm__ volatile("movq %0, %%r12\n\tnotq %%r12"
+			 : : "m"(hidden) : "r12");
+	scrub_registers();
+	CHECK(posix_spawn(&child, "/bin/true", &actions, NULL, fifo_argv,
+			  environ) == 0);
+	__asm__ volatile("notq %%r12\n\tcmpq %%r12, %0\n\tje 1f\n\t"
+			 "ud2\n1:" : : "m"(hidden) : "r12", "cc");
+	posix_spawn_file_actions_destroy(&actions);
+	return unused;
+}
+
+/* A check that comes meanwhile need not wait, and finds what is held there. */
+static int
+check_away(void *(*run)(void *))
+{
+	struct timespec begin, end;
+	pthread_t thread;
+	long ms;
+
+	hidden = hidden_block(SIZE);
+	scrub();
+	CHECK(pthread_create(&thread, NULL, run, NULL) == 0);
+	while (atomic_load(&ready) == 0)
+		usleep(1000);
+	usleep(50000);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	if (__lsan_do_recoverable_leak_check != NULL)
+		CHECK(__lsan_do_recoverable_leak_check() == 0);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	ms = (end.tv_sec - begin.tv_sec) * 1000 +
+	     (end.tv_nsec - begin.tv_nsec) / 1000000;
+	if (ms >= 200)
+		fprintf(stderr, "the check took %ld ms\n", ms);
+	if (fifo != NULL)
+		close(open(fifo, O_WRONLY));
+	pthread_join(thread, NULL);
+	free(reveal(hidden));
+	return 0;
+}
+
+static int
+away_vfork(const char *arg)
+{
+	(void)arg;
+	return check_away(wait_in_vfork);
+}
+
+static int
+away_spawn(const char *arg)
+{
+	fifo = arg;
+	return check_away(wait_in_spawn);
+}
+
 int
 main(int argc, char **argv)
 {
 	static const struct victim victims[] = {
+		{ "away_vfork", away_vfork },
+		{ "away_spawn", away_spawn },
 		{ "stack", stack },
 		{ "general_register", general_register },
 		{ "vector_register", vector_register },

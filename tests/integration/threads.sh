@@ -54,6 +54,15 @@ same threads exit_elsewhere
 ends 5
 leaks 1 100
 
+# A thread that waits for a child in its own memory is no hindrance.
+mkfifo "$work/fifo"
+for case in away_vfork "away_spawn $work/fifo"; do
+	# shellcheck disable=SC2086 # a case and its argument
+	run threads $case
+	ends 0
+	quiet
+done
+
 # Another signal serves as well.
 for signal in SIGUSR2 SIGRTMIN+3 34; do
 	run BILGE_SIGNAL=$signal threads stack keep

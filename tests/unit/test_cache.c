@@ -428,7 +428,8 @@ END_TEST
 static void
 begin_blackening(void)
 {
-	expect(marker_begin());
+	expect(marker_begin(true));
+	marker_whiten();
 	marker_blacken_claims();
 }
 

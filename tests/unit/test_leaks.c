@@ -241,7 +241,8 @@ START_TEST(test_none)
 	ck_assert_ptr_nonnull(heap_alloc(500000, false));
 	p = unit_reveal(unit_hidden_block(100));
 	heap_set_site(p, SITE_IGNORED);
-	expect(marker_begin());
+	expect(marker_begin(true));
+	marker_whiten();
 	marker_grey_ignored();
 	marker_scan_range((uintptr_t)table, (uintptr_t)(table + 4));
 	unit_drain();
@@ -274,7 +275,8 @@ START_TEST(test_shapes)
 		last[0] = (uintptr_t)p;
 		last = p;
 	}
-	expect(marker_begin());
+	expect(marker_begin(true));
+	marker_whiten();
 	ck_assert_int_eq(leaks_collect(LEAKS_ALL, NULL), 0);
 	g = leaks_groups(&count);
 	ck_assert_uint_eq(count, 2);
@@ -310,7 +312,8 @@ START_TEST(test_overflow)
 	for (unsigned i = 0; i < 40000; i++)
 		parent[i] = (uintptr_t)unit_reveal(unit_hidden_block(16));
 	unit_starve();
-	expect(marker_begin());
+	expect(marker_begin(true));
+	marker_whiten();
 	ck_assert_int_eq(leaks_collect(LEAKS_ALL, NULL), -ENOMEM);
 	leaks_groups(&count);
 	ck_assert_uint_eq(count, 0);
@@ -320,7 +323,8 @@ START_TEST(test_overflow)
 		parent[i] = 0;
 	}
 	marker_end();
-	expect(marker_begin());
+	expect(marker_begin(true));
+	marker_whiten();
 	ck_assert_int_eq(leaks_collect(LEAKS_ALL, NULL), 0);
 	g = leaks_groups(&count);
 	ck_assert_uint_eq(count, 2);

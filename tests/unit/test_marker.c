@@ -277,7 +277,8 @@ START_TEST(test_alignment)
 	char bytes[32] = { 0 };
 
 	memcpy(bytes + 3, &block, sizeof(block));
-	expect(marker_begin());
+	expect(marker_begin(true));
+	marker_whiten();
 	marker_scan_range((uintptr_t)bytes, (uintptr_t)bytes + 32);
 	unit_drain();
 	ck_assert(!unit_is_marked(block));
@@ -304,14 +305,16 @@ START_TEST(test_ignored)
 
 	block[3] = next;
 	ck_assert(heap_set_site(block, SITE_IGNORED));
-	expect(marker_begin());
+	expect(marker_begin(true));
+	marker_whiten();
 	marker_grey_ignored();
 	unit_drain();
 	ck_assert(unit_is_marked((uintptr_t)block) && unit_is_marked(next));
 	ck_assert(!unit_is_marked(other));
 	/* A slot that is free again is none. */
 	ck_assert_int_eq(heap_free(block), HEAP_DONE);
-	expect(marker_begin());
+	expect(marker_begin(true));
+	marker_whiten();
 	marker_grey_ignored();
 	unit_drain();
 	ck_assert(!unit_is_marked(next));

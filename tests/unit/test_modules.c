@@ -133,7 +133,7 @@ START_TEST(test_closed)
 {
 	void *handle = dlopen(OTHER, RTLD_NOW);
 	const struct module *m;
-	uintptr_t address;
+	uintptr_t address, again;
 	uint32_t index;
 
 	ck_assert_ptr_nonnull(handle);
@@ -152,10 +152,11 @@ START_TEST(test_closed)
 	ck_assert_ptr_null(modules_symbol(m, address));
 	ck_assert_uint_eq(modules_tls_bytes(m), 0);
 	ck_assert(load_relaxed(&find(code())->is_loaded));
-	/* Loaded again, perhaps elsewhere: a module of its own (N1, N2). */
+	/* Loaded again it is the same module if it is at the same place. */
 	handle = dlopen(OTHER, RTLD_NOW);
-	address = (uintptr_t)dlsym(handle, OTHER_SYMBOL);
-	ck_assert_uint_ne(modules_find(address), index);
+	again = (uintptr_t)dlsym(handle, OTHER_SYMBOL);
+	ck_assert_int_eq(modules_find(again) == index, again == address);
+	address = again;
 	ck_assert(load_relaxed(&find((void *)address)->is_loaded));
 }
 END_TEST
@@ -231,6 +232,81 @@ START_TEST(test_concurrent)
 }
 END_TEST
 
+/* Opened again and again it stays one module, and what is kept is ours. */
+START_TEST(test_reopened)
+{
+	uint32_t count = 0;
+
+	for (unsigned i = 0; i < 300; i++) {
+		void *library = dlopen(OTHER, RTLD_NOW);
+		const struct module *m;
+
+		ck_assert_ptr_nonnull(library);
+		m = find(dlsym(library, OTHER_SYMBOL));
+		expect(load_relaxed(&m->is_loaded));
+		expect(dlclose(library) == 0);
+		expect(modules_closed());
+		expect(!load_relaxed(&m->is_loaded));
+		/* They were mapped with the object, and are not now. */
+		expect(m->phnum > 0 && m->phdr[0].p_type <= PT_GNU_PROPERTY);
+		expect(m->build_id_size > 0);
+		if (i == 0)
+			count = modules_count();
+	}
+	/* The kernel chooses other places for it at times. */
+	ck_assert_uint_le(modules_count(), count + 20);
+}
+END_TEST
+
+static volatile bool is_over;
+
+static void *
+reopen(void *argument)
+{
+	while (!is_over)
+		expect(dlclose(dlopen(argument, RTLD_NOW)) == 0);
+	return NULL;
+}
+
+static int
+visit_headers(struct dl_phdr_info *info, size_t size, void *argument)
+{
+	unsigned *sum = argument;
+
+	expect(size == sizeof(*info));
+	for (unsigned i = 0; i < info->dlpi_phnum; i++)
+		*sum += info->dlpi_phdr[i].p_type;
+	return 0;
+}
+
+/* Others close it while we note and look (N3). */
+START_TEST(test_closed_meanwhile)
+{
+	static char name[] = OTHER;
+	pthread_t threads[3];
+	void *library = dlopen(OTHER, RTLD_NOW);
+	uintptr_t address = (uintptr_t)dlsym(library, OTHER_SYMBOL);
+	unsigned sum = 0;
+
+	dlclose(library);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		expect(pthread_create(&threads[i], NULL, reopen, name) == 0);
+	for (unsigned i = 0; i < 20000; i++) {
+		uint32_t index = modules_find(address);
+
+		if (index != MODULE_NONE)
+			expect(strstr(modules_get(index)->path, "unwind") !=
+			       NULL);
+		modules_iterate(0, visit_headers, &sum);
+		if (i % 16 == 0)
+			modules_closed();
+	}
+	is_over = true;
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -240,6 +316,8 @@ main(void)
 		{ "symbols", test_symbols }, { "unknown", test_unknown },
 		{ "loader", test_loader }, { "closed", test_closed },
 		{ "iterate", test_iterate }, { "concurrent", test_concurrent },
+		{ "reopened", test_reopened },
+		{ "closed_meanwhile", test_closed_meanwhile },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)

@@ -82,11 +82,12 @@ mark_world(void)
 
 	__builtin_unwind_init();
 	pages_open();
-	expect(marker_begin());
+	expect(marker_begin(true));
 	expect(roots_prepare() == 0);
 	expect(!in_parts || roots_list(with_mappings) == 0);
 	expect(stop_begin(LIMIT, (uintptr_t)__builtin_frame_address(0) -
 			  ARCH_SAVED_REGISTERS, false, &failure) == 0);
+	marker_whiten();
 	expect(scan_roots() == 0);
 	unit_drain();
 	stop_end();
@@ -339,15 +340,45 @@ START_TEST(test_holes)
 }
 END_TEST
 
-/* What a program cannot write holds no pointers of its own. */
+/* What was written and is read-only now. */
 START_TEST(test_read_only)
 {
-	uintptr_t *word = map(4096, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	size_t size = 20 * 4096;
+	uintptr_t *word;
 
-	put_pointer(word + 3);
-	expect(mprotect(word, 4096, PROT_READ) == 0);
+	for (unsigned i = 0; i < 3; i++) {
+		int prot = i == 1 ? PROT_READ | PROT_EXEC : PROT_READ;
+
+		word = map(size, i == 2 ? MAP_PRIVATE : MAP_PRIVATE |
+			   MAP_ANONYMOUS, i == 2 ? file_of(size) : -1);
+		put_pointer(word + 5000);
+		expect(mprotect(word, size, prot) == 0);
+		ck_assert(is_seen());
+		expect(munmap(word, size) == 0);
+		ck_assert(!is_seen());
+	}
+}
+END_TEST
+
+static NOINLINE void
+write_pointer(int fd, off_t at)
+{
+	uintptr_t word = pointer();
+
+	expect(pwrite(fd, &word, sizeof(word), at) == sizeof(word));
+	put(&word, 0);
+}
+
+/* Where nobody would look, unless the program says so. */
+START_TEST(test_registered)
+{
+	int fd = file_of(3 * 4096);
+	uintptr_t *word = mmap(NULL, 3 * 4096, PROT_READ, MAP_SHARED, fd, 0);
+
+	expect(word != MAP_FAILED);
+	write_pointer(fd, 4096 + 24);
+	word += 512;
 	ck_assert(!is_seen());
-	/* Unless it says so. */
 	ck_assert(roots_register((uintptr_t)(word + 2), 64));
 	ck_assert(is_seen());
 	ck_assert(!roots_unregister((uintptr_t)(word + 2), 63));
@@ -355,6 +386,13 @@ START_TEST(test_read_only)
 	ck_assert(roots_unregister((uintptr_t)(word + 2), 64));
 	ck_assert(!is_seen());
 	ck_assert(!roots_unregister((uintptr_t)(word + 2), 64));
+	/* Across pages of which some can no longer be read. */
+	ck_assert(roots_register((uintptr_t)(word - 512), 3 * 4096));
+	expect(mprotect(word - 512, 4096, PROT_NONE) == 0);
+	expect(munmap(word + 512, 4096) == 0);
+	ck_assert(is_seen());
+	expect(munmap(word, 4096) == 0);
+	ck_assert(!is_seen());
 }
 END_TEST
 
@@ -779,7 +817,7 @@ START_TEST(test_unreadable)
 	struct rlimit none = { 0, 0 };
 	struct stop_failure failure;
 
-	expect(marker_begin() && roots_prepare() == 0);
+	expect(marker_begin(true) && roots_prepare() == 0);
 	expect(stop_begin(LIMIT, arch_stack_pointer(), false, &failure) == 0);
 	expect(setrlimit(RLIMIT_NOFILE, &none) == 0);
 	ck_assert_int_lt(roots_scan(true, marker_scan_range), 0);
@@ -1051,6 +1089,7 @@ main(void)
 		{ "short_files", test_short_files, 1 },
 		{ "holes", test_holes, 1 },
 		{ "read_only", test_read_only, 1 },
+		{ "registered", test_registered, 1 },
 		{ "registered_is_full", test_registered_is_full, 1 },
 		{ "excluded", test_excluded, 1 },
 		{ "through_blocks", test_through_blocks, 1 },

@@ -127,12 +127,13 @@ run(size_t blocks)
 
 	__builtin_unwind_init();
 	pages_open();
-	expect(marker_begin());
+	expect(marker_begin(true));
 	expect(verify_prepare(blocks));
 	expect(roots_prepare() == 0);
 	expect(stop_begin(NSEC_PER_SEC,
 			  (uintptr_t)__builtin_frame_address(0) -
 			  ARCH_SAVED_REGISTERS, false, &failure) == 0);
+	marker_whiten();
 	marker_grey_ignored();
 	expect(roots_scan(true, marker_scan_range) == 0);
 	unit_drain();
@@ -280,7 +281,8 @@ forget_victim(void)
 static void
 forget_drain(void)
 {
-	expect(marker_begin());
+	expect(marker_begin(true));
+	marker_whiten();
 	/* Twice: the second time pushes the rest out of the pipeline. */
 	for (unsigned i = 0; i < 2; i++)
 		expect(roots_scan(true, marker_scan_range) == 0);

@@ -267,7 +267,8 @@ unit_drain(void)
 void
 unit_mark(const void *start, const void *end)
 {
-	expect(marker_begin());
+	expect(marker_begin(true));
+	marker_whiten();
 	marker_scan_range((uintptr_t)start, (uintptr_t)end);
 	unit_drain();
 }
