@@ -4,6 +4,7 @@
  * Those with a signal mask are in signals.c.  How it is done: restart.h.  Each
  * is a wrapper with a frame of its own and calls the next function directly.
  */
+#include "preload/lend.h"
 #include "preload/next.h"
 #include "preload/preload.h"
 #include "preload/restart.h"
@@ -104,8 +105,9 @@ nanosleep(const struct timespec *time, struct timespec *left)
 	struct timeout t;
 
 	timeout_begin(&t, CLOCK_MONOTONIC, time);
-	return RESTART(NEXT(nanosleep)(time, left),
-		       NEXT(nanosleep)(timeout_left(&t), left));
+	return LENT_TO(left,
+		RESTART(NEXT(nanosleep)(time, left),
+			NEXT(nanosleep)(timeout_left(&t), left)));
 }
 
 PUBLIC int
@@ -113,6 +115,7 @@ clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
 		struct timespec *left)
 {
 	struct timeout t = { .is_limited = false };
+	uintptr_t lent = lend_begin(left, sizeof(*left));
 	int error;
 
 	/* A relative sleep is not touched by a change of the date. */
@@ -126,6 +129,7 @@ clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
 		error = NEXT(clock_nanosleep)(clock, flags, t.is_limited
 					      ? timeout_left(&t) : time, left);
 	}
+	lend_end(lent);
 	return error;
 }
 
@@ -160,6 +164,7 @@ PUBLIC int
 thrd_sleep(const struct timespec *time, struct timespec *left)
 {
 	struct timeout t;
+	uintptr_t lent = lend_begin(left, sizeof(*left));
 	int result;
 
 	timeout_begin(&t, CLOCK_MONOTONIC, time);
@@ -169,6 +174,7 @@ thrd_sleep(const struct timespec *time, struct timespec *left)
 		restart_arm();
 		result = NEXT(thrd_sleep)(timeout_left(&t), left);
 	}
+	lend_end(lent);
 	return result;
 }
 
@@ -187,8 +193,9 @@ poll(struct pollfd *fds, nfds_t count, int ms)
 
 	timeout_begin_ms(&t, ms);
 	/* To the nanosecond: no more than it rounded up itself. */
-	return RESTART(NEXT(poll)(fds, count, ms),
-		       NEXT(ppoll)(fds, count, timeout_left(&t), NULL));
+	return LENT(fds, count * sizeof(*fds),
+		RESTART(NEXT(poll)(fds, count, ms),
+			NEXT(ppoll)(fds, count, timeout_left(&t), NULL)));
 }
 
 int
@@ -197,8 +204,9 @@ __poll_chk(struct pollfd *fds, nfds_t count, int ms, size_t size)
 	struct timeout t;
 
 	timeout_begin_ms(&t, ms);
-	return RESTART(NEXT(__poll_chk)(fds, count, ms, size),
-		       NEXT(ppoll)(fds, count, timeout_left(&t), NULL));
+	return LENT(fds, count * sizeof(*fds),
+		RESTART(NEXT(__poll_chk)(fds, count, ms, size),
+			NEXT(ppoll)(fds, count, timeout_left(&t), NULL)));
 }
 
 /* left_of - what select(2) is told, and tells. */
@@ -231,9 +239,10 @@ select(int count, fd_set *read, fd_set *write, fd_set *except,
 			time->tv_usec % 1000000 * 1000 };
 	timeout_begin(&t, CLOCK_MONOTONIC, time != NULL ? &limit : NULL);
 	/* When it is interrupted it leaves the sets alone. */
-	return RESTART(NEXT(select)(count, read, write, except, time),
-		       NEXT(select)(count, read, write, except,
-				    left_of(&t, time)));
+	return LENT3(read, 1, write, 1, except, 1,
+		RESTART(NEXT(select)(count, read, write, except, time),
+			NEXT(select)(count, read, write, except,
+				    left_of(&t, time))));
 }
 
 PUBLIC int
@@ -242,9 +251,10 @@ epoll_wait(int fd, struct epoll_event *events, int count, int ms)
 	struct timeout t;
 
 	timeout_begin_ms(&t, ms);
-	return RESTART(NEXT(epoll_wait)(fd, events, count, ms),
-		       NEXT(epoll_wait)(fd, events, count,
-					timeout_left_ms(&t)));
+	return LENT(events, (size_t)count * sizeof(*events),
+		RESTART(NEXT(epoll_wait)(fd, events, count, ms),
+			NEXT(epoll_wait)(fd, events, count,
+					timeout_left_ms(&t))));
 }
 
 /* ------------------------------------------------- System V, POSIX and aio */

@@ -5,6 +5,7 @@
  * what is noted of it changes neither its result nor errno.
  */
 #include "preload/preload.h"
+#include "preload/lend.h"
 #include "preload/next.h"
 #include "preload/restart.h"
 
@@ -21,6 +22,7 @@
 #include <sys/epoll.h>
 #include <sys/msg.h>
 #include <sys/socket.h>
+#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -95,11 +97,9 @@ mq_notify(mqd_t queue, const struct sigevent *event)
 PUBLIC int
 mq_close(mqd_t queue)
 {
-	int result = NEXT(mq_close)(queue);
-
-	if (result == 0)
-		kernelrefs_drop_all(KERNELREF_NOTIFY, (uint64_t)queue);
-	return result;
+	/* Before: afterwards the number may be another thread's queue. */
+	kernelrefs_drop_all(KERNELREF_NOTIFY, (uint64_t)queue);
+	return NEXT(mq_close)(queue);
 }
 
 /* ------------------------------------------------------------------ signals */
@@ -164,6 +164,9 @@ submit(call_fn *call, aio_context_t context, long count,
 {
 	long result;
 
+	/* They are filled when it suits the kernel. */
+	for (long i = 0; unlikely(fence_lends) && i < count; i++)
+		bilge_give((const void *)(uintptr_t)requests[i]->aio_buf);
 	/* Before: another thread may get the first of them back at once. */
 	change_requests(kernelrefs_note, context, 0, count, requests);
 	/* libaio's are of type int. */
@@ -177,8 +180,9 @@ static long
 get_events(call_fn *call, aio_context_t context, long min, long max,
 	   struct io_event *events, long timeout, long mask)
 {
-	long result = (int)call((long)context, min, max, (long)events,
-				timeout, mask);
+	long result = LENT(events, (size_t)max * sizeof(*events),
+			   (int)call((long)context, min, max, (long)events,
+				     timeout, mask));
 
 	for (long i = 0; i < result; i++) {
 		kernelrefs_drop(KERNELREF_AIO, context, events[i].obj);
@@ -190,11 +194,9 @@ get_events(call_fn *call, aio_context_t context, long min, long max,
 static long
 destroy(call_fn *call, aio_context_t context)
 {
-	long result = (int)call((long)context, 0, 0, 0, 0, 0);
-
-	if (result == 0)
-		kernelrefs_drop_all(KERNELREF_AIO, context);
-	return result;
+	/* Before: afterwards the number may be another thread's context. */
+	kernelrefs_drop_all(KERNELREF_AIO, context);
+	return (int)call((long)context, 0, 0, 0, 0, 0);
 }
 
 #define CALL_FN(name)							\
@@ -214,7 +216,7 @@ CALL_FN(io_destroy)
 /* Called by name from below. */
 long kernel_syscall(long number, long a, long b, long c, long d, long e,
 		    long f);
-void *kernel_next_syscall(void);
+void *kernel_next_syscall(const long *arguments);
 
 static long
 make_call(long number, long a, long b, long c, long d, long e, long f)
@@ -272,9 +274,32 @@ kernel_syscall(long number, long a, long b, long c, long d, long e, long f)
 
 static _Atomic(void *) next_syscall;
 
-void *
-kernel_next_syscall(void)
+/* only_waits - a system call that writes nothing, and is made all the time. */
+static bool
+only_waits(long number, long operation)
 {
+	switch (operation & FUTEX_CMD_MASK) {
+	case FUTEX_WAIT:
+	case FUTEX_WAKE:
+	case FUTEX_WAIT_BITSET:
+	case FUTEX_WAKE_BITSET:
+		return number == SYS_futex;
+	}
+	return false;
+}
+
+/*
+ * kernel_next_syscall - Units: arguments, the last first, as they are pushed
+ * below; behind the number and the return address comes the seventh.
+ */
+void *
+kernel_next_syscall(const long *arguments)
+{
+	/* What will be written we do not know, nor when the call returns. */
+	if (unlikely(fence_lends) && !only_waits(arguments[5],
+						arguments[3]))
+		for (int i = 0; i < 8; i++)
+			bilge_give((const void *)arguments[i]);
 	return next_find(&next_syscall, "syscall");
 }
 
@@ -299,6 +324,7 @@ __asm__(".text\n"
 	TO_OURS(333)		/* io_pgetevents */
 	"pushq %rdi\n\tpushq %rsi\n\tpushq %rdx\n\t"
 	"pushq %rcx\n\tpushq %r8\n\tpushq %r9\n\t"
+	"movq %rsp, %rdi\n\t"
 	"subq $8, %rsp\n\t"
 	"call kernel_next_syscall\n\t"
 	"addq $8, %rsp\n\t"
@@ -531,6 +557,7 @@ write(int fd, const void *data, size_t size)
 	uint64_t key;
 	ssize_t result;
 
+	bilge_show(data, size);
 	if (likely(!carries_address(data, size)))
 		return NEXT(write)(fd, data, size);
 	key = key_of(fd);
@@ -543,7 +570,7 @@ write(int fd, const void *data, size_t size)
 PUBLIC ssize_t
 read(int fd, void *data, size_t size)
 {
-	ssize_t result = NEXT(read)(fd, data, size);
+	ssize_t result = LENT(data, size, NEXT(read)(fd, data, size));
 
 	if (unlikely(is_message(data, result)))
 		received(key_of(fd), data, result);
@@ -555,6 +582,7 @@ send(int fd, const void *data, size_t size, int flags)
 {
 	ssize_t result;
 
+	bilge_show(data, size);
 	if (likely(!carries_address(data, size)))
 		return NEXT(send)(fd, data, size, flags);
 	change_words(kernelrefs_note, IN_SOCKET, data, size);
@@ -566,7 +594,8 @@ send(int fd, const void *data, size_t size, int flags)
 PUBLIC ssize_t
 recv(int fd, void *data, size_t size, int flags)
 {
-	ssize_t result = NEXT(recv)(fd, data, size, flags);
+	ssize_t result = LENT(data, size,
+			      NEXT(recv)(fd, data, size, flags));
 
 	if (unlikely(is_message(data, result)) && (flags & MSG_PEEK) == 0)
 		received(IN_SOCKET, data, result);
@@ -590,7 +619,8 @@ mq_send(mqd_t queue, const char *data, size_t size, unsigned priority)
 PUBLIC ssize_t
 mq_receive(mqd_t queue, char *data, size_t size, unsigned *priority)
 {
-	ssize_t result = NEXT(mq_receive)(queue, data, size, priority);
+	ssize_t result = LENT2(data, size, priority, sizeof(*priority),
+			       NEXT(mq_receive)(queue, data, size, priority));
 
 	if (unlikely(is_message(data, result)))
 		received(IN_QUEUE, data, result);
@@ -623,8 +653,8 @@ msgsnd(int queue, const void *message, size_t size, int flags)
 PUBLIC ssize_t
 msgrcv(int queue, void *message, size_t size, long type, int flags)
 {
-	ssize_t result = RESTART_SAME(NEXT(msgrcv)(queue, message, size, type,
-						   flags));
+	ssize_t result = LENT(message, size + sizeof(long), RESTART_SAME(
+		NEXT(msgrcv)(queue, message, size, type, flags)));
 
 	if (result > 0 && unlikely(is_message(text_of(message), result)) &&
 	    (flags & MSG_COPY) == 0)

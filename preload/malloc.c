@@ -49,11 +49,22 @@ or_enomem(void *block)
 }
 
 static NOINLINE void *
-malloc_slow(size_t size, const void *caller)
+malloc_slower(size_t size, const void *caller)
 {
+	if (likely(size < heap_fast_end))
+		return or_enomem(heap_alloc_claiming(size));
 	if (unlikely(!is_active()))
 		return NEXT(malloc)(size);
 	return or_enomem(bilge_alloc(size, false, caller));
+}
+
+/* Apart from the rest: nothing is to be saved on the stack here. */
+static NOINLINE void *
+malloc_slow(size_t size, const void *caller)
+{
+	void *block = bilge_alloc_quick(size, false, caller);
+
+	return likely(block != NULL) ? block : malloc_slower(size, caller);
 }
 
 PUBLIC void *
@@ -107,11 +118,18 @@ free_elsewhere(void *block)
 	is_looking = false;
 }
 
-void
-free_slow(void *block, const char *function)
+static NOINLINE void
+free_slower(void *block, const char *function)
 {
 	if (block != NULL && !bilge_free(block, function))
 		free_elsewhere(block);
+}
+
+void
+free_slow(void *block, const char *function)
+{
+	if (unlikely(!heap_free_noted(block)))
+		free_slower(block, function);
 }
 
 PUBLIC void

@@ -7,6 +7,7 @@
 #include "bilge.h"
 
 #include <errno.h>
+#include <signal.h>
 
 /*
  * process_begin - decide whether to stand down, and begin if not: at the very
@@ -34,6 +35,11 @@ void loader_close(void *handle);
 
 /* stacks_main_end - where the frames of the process's first stack end. */
 uintptr_t stacks_main_end(void);
+/*
+ * signals_blocked - a set that is to be blocked, or a copy of it in *room,
+ * without those that must not be.
+ */
+const sigset_t *signals_blocked(const sigset_t *set, sigset_t *room);
 
 /* threads_init - Context: the library's constructor. */
 void threads_init(void);

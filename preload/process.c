@@ -21,6 +21,7 @@
 NEXT_DEFINE(_exit);
 NEXT_DEFINE(_Exit);
 NEXT_DEFINE(quick_exit);
+NEXT_DEFINE(clock_gettime);
 
 /* Of the linker: where this object begins and ends. */
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -161,6 +162,52 @@ find_data(struct dl_phdr_info *info, size_t size, void *argument)
 	return 1;
 }
 
+/* find_libc - its mapping: the first of the loader's list to hold a symbol. */
+static int
+find_libc(struct dl_phdr_info *info, size_t size, void *argument)
+{
+	struct bilge_host *host = argument;
+	uintptr_t symbol = (uintptr_t)gnu_get_libc_version;
+	uintptr_t start = UINTPTR_MAX, end = 0;
+
+	(void)size;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type != PT_LOAD)
+			continue;
+		start = MIN(start, info->dlpi_addr + p->p_vaddr);
+		end = MAX(end, info->dlpi_addr + p->p_vaddr + p->p_memsz);
+	}
+	if (symbol < start || symbol >= end)
+		return 0;
+	host->libc_start = start;
+	host->libc_end = end;
+	return 1;
+}
+
+/* find_harmless - functions of libc whose blocks only the program writes. */
+static void
+find_harmless(struct bilge_host *host)
+{
+	static const char *const names[ARRAY_LEN(host->harmless)] = {
+		"strdup", "strndup", "getdelim", "wcsdup",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const ElfW(Sym) *symbol = NULL;
+		void *found = dlsym(RTLD_NEXT, names[i]);
+		Dl_info info;
+
+		if (found == NULL ||
+		    dladdr1(found, &info, (void **)&symbol,
+			    RTLD_DL_SYMENT) == 0 || symbol == NULL)
+			continue;
+		host->harmless[i][0] = (uintptr_t)found;
+		host->harmless[i][1] = symbol->st_size;
+	}
+}
+
 /* drop_preload - BILGE_CHILDREN=0: what this program starts runs without us. */
 static void
 drop_preload(const char *library, char **environment)
@@ -204,8 +251,11 @@ start(int argc, char **argv, char **environment)
 		bilge_start(&host, reason);
 		return;
 	}
+	host.read_clock = NEXT(clock_gettime);
 	host.library = dladdr(__ehdr_start, &self) != 0 ? self.dli_fname : "";
 	dl_iterate_phdr(find_data, &host);
+	dl_iterate_phdr(find_libc, &host);
+	find_harmless(&host);
 	bilge_start(&host, NULL);
 	if (bilge_mode == BILGE_ACTIVE) {
 		if (!options->children)

@@ -3,9 +3,11 @@
  *
  * A thread that blocks every signal would never stand still, and one that
  * waits for every signal would be handed ours: the stop signal is taken out of
- * the sets a program blocks or waits for.  Calls that wait with a set of their
- * own go on after a stop (restart.h).
+ * the sets a program blocks or waits for.  So is SIGSEGV from those it blocks,
+ * where pages are protected: a fault that is blocked ends the process.  Calls
+ * that wait with a set of their own go on after a stop (restart.h).
  */
+#include "preload/lend.h"
 #include "preload/next.h"
 #include "preload/preload.h"
 #include "preload/restart.h"
@@ -17,7 +19,6 @@
 #include <sys/select.h>
 #include <sys/signalfd.h>
 
-NEXT_DEFINE(sigaction);
 NEXT_DEFINE(sigprocmask);
 NEXT_DEFINE(pthread_sigmask);
 NEXT_DEFINE(sigsuspend);
@@ -51,30 +52,23 @@ without_stop_signal(const sigset_t *set, sigset_t *room)
 	return room;
 }
 
+const sigset_t *
+signals_blocked(const sigset_t *set, sigset_t *room)
+{
+	set = without_stop_signal(set, room);
+	if (likely(!fence_is_on) || set == NULL ||
+	    sigismember(set, SIGSEGV) != 1)
+		return set;
+	*room = *set;
+	sigdelset(room, SIGSEGV);
+	return room;
+}
+
 /* blocked_without - the same, for a set whose use depends on how. */
 static const sigset_t *
 blocked_without(int how, const sigset_t *set, sigset_t *room)
 {
-	return how == SIG_UNBLOCK ? set : without_stop_signal(set, room);
-}
-
-/*
- * A handler that blocks all others would be stopped only when it returns; and
- * the stop would be taken for what ended the call that the handler ended.
- */
-PUBLIC int
-sigaction(int sig, const struct sigaction *action, struct sigaction *old)
-{
-	struct sigaction room;
-	sigset_t mask;
-
-	if (action != NULL &&
-	    without_stop_signal(&action->sa_mask, &mask) == &mask) {
-		room = *action;
-		room.sa_mask = mask;
-		action = &room;
-	}
-	return NEXT(sigaction)(sig, action, old);
+	return how == SIG_UNBLOCK ? set : signals_blocked(set, room);
 }
 
 PUBLIC int
@@ -82,8 +76,8 @@ sigprocmask(int how, const sigset_t *set, sigset_t *old)
 {
 	sigset_t room;
 
-	return NEXT(sigprocmask)(how, blocked_without(how, set, &room),
-				 old);
+	return LENT_TO(old, NEXT(sigprocmask)(how, blocked_without(how, set,
+				 &room), old));
 }
 
 PUBLIC int
@@ -91,8 +85,8 @@ pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
 	sigset_t room;
 
-	return NEXT(pthread_sigmask)(how, blocked_without(how, set, &room),
-				     old);
+	return LENT_TO(old, NEXT(pthread_sigmask)(how, blocked_without(how, set,
+				     &room), old));
 }
 
 PUBLIC int
@@ -100,7 +94,7 @@ sigsuspend(const sigset_t *set)
 {
 	sigset_t room;
 
-	set = without_stop_signal(set, &room);
+	set = signals_blocked(set, &room);
 	return RESTART_SAME(NEXT(sigsuspend)(set));
 }
 
@@ -118,7 +112,8 @@ sigwaitinfo(const sigset_t *set, siginfo_t *info)
 	sigset_t room;
 
 	set = without_stop_signal(set, &room);
-	return RESTART_SAME(NEXT(sigwaitinfo)(set, info));
+	return LENT_TO(info,
+		RESTART_SAME(NEXT(sigwaitinfo)(set, info)));
 }
 
 PUBLIC int
@@ -130,8 +125,9 @@ sigtimedwait(const sigset_t *set, siginfo_t *info,
 
 	set = without_stop_signal(set, &room);
 	timeout_begin(&t, CLOCK_MONOTONIC, timeout);
-	return RESTART(NEXT(sigtimedwait)(set, info, timeout),
-		       NEXT(sigtimedwait)(set, info, timeout_left(&t)));
+	return LENT_TO(info,
+		RESTART(NEXT(sigtimedwait)(set, info, timeout),
+			NEXT(sigtimedwait)(set, info, timeout_left(&t))));
 }
 
 PUBLIC int
@@ -149,10 +145,11 @@ ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 	struct timeout t;
 	sigset_t room;
 
-	set = without_stop_signal(set, &room);
+	set = signals_blocked(set, &room);
 	timeout_begin(&t, CLOCK_MONOTONIC, timeout);
-	return RESTART(NEXT(ppoll)(fds, count, timeout, set),
-		       NEXT(ppoll)(fds, count, timeout_left(&t), set));
+	return LENT(fds, count * sizeof(*fds),
+		RESTART(NEXT(ppoll)(fds, count, timeout, set),
+			NEXT(ppoll)(fds, count, timeout_left(&t), set)));
 }
 
 int
@@ -162,10 +159,11 @@ __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 	struct timeout t;
 	sigset_t room;
 
-	set = without_stop_signal(set, &room);
+	set = signals_blocked(set, &room);
 	timeout_begin(&t, CLOCK_MONOTONIC, timeout);
-	return RESTART(NEXT(__ppoll_chk)(fds, count, timeout, set, size),
-		       NEXT(ppoll)(fds, count, timeout_left(&t), set));
+	return LENT(fds, count * sizeof(*fds),
+		RESTART(NEXT(__ppoll_chk)(fds, count, timeout, set, size),
+			NEXT(ppoll)(fds, count, timeout_left(&t), set)));
 }
 
 PUBLIC int
@@ -175,11 +173,12 @@ pselect(int count, fd_set *read, fd_set *write, fd_set *except,
 	struct timeout t;
 	sigset_t room;
 
-	set = without_stop_signal(set, &room);
+	set = signals_blocked(set, &room);
 	timeout_begin(&t, CLOCK_MONOTONIC, timeout);
-	return RESTART(NEXT(pselect)(count, read, write, except, timeout, set),
-		       NEXT(pselect)(count, read, write, except,
-				     timeout_left(&t), set));
+	return LENT3(read, 1, write, 1, except, 1,
+		RESTART(NEXT(pselect)(count, read, write, except, timeout, set),
+			NEXT(pselect)(count, read, write, except,
+				     timeout_left(&t), set)));
 }
 
 PUBLIC int
@@ -189,11 +188,12 @@ epoll_pwait(int fd, struct epoll_event *events, int count, int timeout,
 	struct timeout t;
 	sigset_t room;
 
-	set = without_stop_signal(set, &room);
+	set = signals_blocked(set, &room);
 	timeout_begin_ms(&t, timeout);
-	return RESTART(NEXT(epoll_pwait)(fd, events, count, timeout, set),
-		       NEXT(epoll_pwait)(fd, events, count,
-					 timeout_left_ms(&t), set));
+	return LENT(events, (size_t)count * sizeof(*events),
+		RESTART(NEXT(epoll_pwait)(fd, events, count, timeout, set),
+			NEXT(epoll_pwait)(fd, events, count,
+					 timeout_left_ms(&t), set)));
 }
 
 PUBLIC int
@@ -203,9 +203,10 @@ epoll_pwait2(int fd, struct epoll_event *events, int count,
 	struct timeout t;
 	sigset_t room;
 
-	set = without_stop_signal(set, &room);
+	set = signals_blocked(set, &room);
 	timeout_begin(&t, CLOCK_MONOTONIC, timeout);
-	return RESTART(NEXT(epoll_pwait2)(fd, events, count, timeout, set),
-		       NEXT(epoll_pwait2)(fd, events, count,
-					  timeout_left(&t), set));
+	return LENT(events, (size_t)count * sizeof(*events),
+		RESTART(NEXT(epoll_pwait2)(fd, events, count, timeout, set),
+			NEXT(epoll_pwait2)(fd, events, count,
+					  timeout_left(&t), set)));
 }

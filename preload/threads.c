@@ -119,41 +119,66 @@ pthread_create(pthread_t *thread, const pthread_attr_t *attr,
 	return error;
 }
 
+/*
+ * tid_of - who is to be joined.  Once it is, its descriptor may be another
+ * thread's, which may have ended, too, by the time we look.
+ */
+static int
+tid_of(pthread_t thread)
+{
+	clockid_t clock;
+
+	if (bilge_mode != BILGE_ACTIVE)
+		return 0;
+	/* A living thread may not be registered yet: ask libc. */
+	if (pthread_getcpuclockid(thread, &clock) == 0)
+		return ~(clock >> 3);
+	return bilge_thread_tid((uintptr_t)thread);
+}
+
 /* joined - note that nobody waits for the thread's result any more. */
 static int
-joined(int error, pthread_t thread)
+joined(int error, pthread_t thread, int tid)
 {
 	if (error == 0 && bilge_mode == BILGE_ACTIVE)
-		bilge_thread_joined((uintptr_t)thread);
+		bilge_thread_joined((uintptr_t)thread, tid);
 	return error;
 }
 
 PUBLIC int
 pthread_join(pthread_t thread, void **result)
 {
-	return joined(NEXT(pthread_join)(thread, result), thread);
+	int tid = tid_of(thread);
+
+	return joined(NEXT(pthread_join)(thread, result), thread, tid);
 }
 
 PUBLIC int
 pthread_tryjoin_np(pthread_t thread, void **result)
 {
-	return joined(NEXT(pthread_tryjoin_np)(thread, result), thread);
+	int tid = tid_of(thread);
+
+	return joined(NEXT(pthread_tryjoin_np)(thread, result), thread, tid);
 }
 
 PUBLIC int
 pthread_timedjoin_np(pthread_t thread, void **result,
 		     const struct timespec *until)
 {
+	int tid = tid_of(thread);
+
 	return joined(NEXT(pthread_timedjoin_np)(thread, result, until),
-		      thread);
+		      thread, tid);
 }
 
 PUBLIC int
 pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock,
 		     const struct timespec *until)
 {
+	int tid = tid_of(thread);
+
 	return joined(NEXT(pthread_clockjoin_np)(thread, result, clock, until),
-		      thread);
+		      thread, tid);
 }
 
 PUBLIC int

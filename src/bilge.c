@@ -9,7 +9,11 @@
 
 #include "base/panic.h"
 #include "base/sys.h"
+#include "collect/barrier.h"
 #include "collect/collector.h"
+#include "collect/marker.h"
+#include "heap/blind.h"
+#include "heap/fence.h"
 #include "heap/meta.h"
 #include "report/depot.h"
 #include "report/ledger.h"
@@ -21,6 +25,7 @@
 #include "report/trace.h"
 #include "settings/options.h"
 #include "settings/stats.h"
+#include "world/fault.h"
 #include "world/mutator.h"
 #include "world/roots.h"
 #include "world/stacks.h"
@@ -31,10 +36,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum bilge_mode bilge_mode;
 bool bilge_is_tracking;
+_Atomic uint32_t bilge_only_site;
 
 /* Fixed by bilge_begin() and bilge_start(). */
 static struct {
@@ -85,11 +92,19 @@ bilge_begin(void)
 	options_parse(environ != NULL ? environ : read_environment());
 	bilge_is_tracking = options->leaks != LEAKS_IGNORE;
 	heap_configure(bilge_is_tracking && options->past_end ? 1 : 0,
-		       bilge_is_tracking, options->leaks == LEAKS_RECLAIM);
+		       bilge_is_tracking, options->leaks == LEAKS_RECLAIM ||
+		       options->verify);
 	stop_set_signal((int)options->signal);
 	bilge.pid = sys_getpid();
 	if (bilge_is_tracking && depot_init() != 0)
 		bilge_is_tracking = false;
+}
+
+static void
+do_without_unwinder(void)
+{
+	store_relaxed(&bilge_only_site, SITE_UNKNOWN);
+	store_relaxed(&bilge.unwinder_was_tried, true);
 }
 
 /* crash_report - panic's hook: bring the misuse into the record. */
@@ -98,6 +113,24 @@ crash_report(const char *message)
 {
 	record_end(NULL, -1);
 	(void)message;
+}
+
+/* start_fence - if pages of the heap may ever be protected. */
+static void
+start_fence(void)
+{
+	const uint64_t fault = UINT64_C(1) << (SIGSEGV - 1);
+	bool has_cycles = options->percent != OPTION_OFF ||
+			  options->limit != OPTION_OFF ||
+			  options->interval != 0;
+	bool lends = has_cycles && barrier_may_protect();
+
+	if (!lends && options->leaks != LEAKS_RECLAIM)
+		return;
+	if (fence_start(arena_view.base, arena_view.size, lends) != 0)
+		return;
+	/* It may be inherited; a blocked fault ends the process. */
+	sys_sigprocmask(SIG_UNBLOCK, &fault, NULL);
 }
 
 void
@@ -111,6 +144,7 @@ bilge_start(const struct bilge_host *host, const char *reason)
 	if (bilge_mode == BILGE_UNBORN)
 		bilge_begin();
 	bilge.host = *host;
+	sys_set_clock(host->read_clock);
 	if (options->help) {
 		options_print_help();
 		sys_exit_group(0);
@@ -125,9 +159,10 @@ bilge_start(const struct bilge_host *host, const char *reason)
 	render_init(host->library, host->command);
 	bilge_thread_begin(false);
 	if (modules_init() != 0 || options->depth == 0)
-		store_relaxed(&bilge.unwinder_was_tried, true);
+		do_without_unwinder();
 	if (!bilge_is_tracking)
 		return;
+	start_fence();
 	record_open();
 	record_start(NULL);
 	trace_start();
@@ -146,6 +181,7 @@ bilge_start(const struct bilge_host *host, const char *reason)
 static COLD void
 try_unwinder(uintptr_t caller)
 {
+	uint64_t mask;
 	static atomic_flag is_trying = ATOMIC_FLAG_INIT;
 	bool is_loader;
 
@@ -153,16 +189,20 @@ try_unwinder(uintptr_t caller)
 	    mutator_self == NULL || mutator_self->park.hold != 0)
 		return;
 	mutator_hold();
+	mutator_mask_signals(&mask);
 	is_loader = modules_is_loader(caller);
+	mutator_unmask_signals(mask);
 	mutator_release();
 	if (is_loader || atomic_flag_test_and_set(&is_trying))
 		return;
 	store_relaxed(&bilge.unwinder_was_tried, true);
 	if (unwind_init(bilge.host.code_start, bilge.host.code_end,
-			bilge.host.open_library))
+			bilge.host.open_library)) {
 		store_relaxed(&bilge.has_unwinder, true);
-	else
+	} else {
+		do_without_unwinder();
 		say("libunwind is missing; call stacks are not kept");
+	}
 }
 
 /* is_sampled - is this allocation's stack to be kept? */
@@ -218,8 +258,11 @@ current_site(size_t size, const void *caller)
 		return SITE_NONE;	/* ours, not the program's */
 	if (unlikely(m->ignore_depth > 0))
 		return SITE_IGNORED;
-	if (!load_relaxed(&bilge.has_unwinder))
+	if (!load_relaxed(&bilge.has_unwinder)) {
+		if (load_relaxed(&bilge_only_site) != 0)
+			m->sample_left = INT64_MAX;
 		return SITE_UNKNOWN;
+	}
 	if (!is_sampled(m, size))
 		return caller_site(caller);
 	mutator_hold();
@@ -242,17 +285,47 @@ current_site(size_t size, const void *caller)
 	return site;
 }
 
+/*
+ * give_to_libc - libc's own blocks may be written by the kernel in calls that
+ * nobody sees: buffers of streams, sets of processors.
+ */
+static COLD void
+give_to_libc(const void *block, uintptr_t caller)
+{
+	if (block == NULL || !barrier_protects((uintptr_t)block) ||
+	    fence_is_given((uintptr_t)block))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(bilge.host.harmless); i++)
+		if (caller - bilge.host.harmless[i][0] <
+		    bilge.host.harmless[i][1])
+			return;
+	bilge_give(block);
+}
+
+static bool
+is_libc(const void *caller)
+{
+	return (uintptr_t)caller - bilge.host.libc_start <
+	       bilge.host.libc_end - bilge.host.libc_start;
+}
+
 void *
 bilge_alloc_tracked(size_t size, size_t alignment, bool zero,
 		    const void *caller)
 {
 	struct mutator *before = mutator_self;
 	uint32_t site;
-	void *block = alignment == 0 ? heap_alloc(size, zero)
-				     : heap_alloc_aligned(size, alignment);
+	void *block = alignment == 0 ? bilge_alloc_quick(size, zero, caller)
+				     : NULL;
 
+	if (block != NULL)
+		return block;
+	block = alignment == 0 ? heap_alloc(size, zero)
+			       : heap_alloc_aligned(size, alignment);
 	if (block == NULL)
 		return NULL;
+	if (unlikely(fence_lends) && is_libc(caller))
+		give_to_libc(block, (uintptr_t)caller);
 	if (unlikely(before == NULL) && bilge.host.thread_found != NULL)
 		bilge.host.thread_found();
 	if (unlikely(!load_relaxed(&bilge.unwinder_was_tried)))
@@ -287,6 +360,7 @@ die_of_misuse(const char *function, const void *address,
 static bool
 is_certainly_invalid(uintptr_t address)
 {
+	uint64_t mask;
 	uintptr_t sp = arch_stack_pointer();
 	struct mutator *m = mutator_self;
 	bool is_object;
@@ -294,7 +368,9 @@ is_certainly_invalid(uintptr_t address)
 	if (bilge_mode != BILGE_ACTIVE)
 		return false;
 	mutator_hold();
+	mutator_mask_signals(&mask);
 	is_object = modules_find(address) != MODULE_NONE;
+	mutator_unmask_signals(mask);
 	mutator_release();
 	if (is_object || address % SLOT_ALIGN != 0)
 		return true;
@@ -302,6 +378,42 @@ is_certainly_invalid(uintptr_t address)
 		return address >= sp && address < m->tp;
 	return address >= sp && sys_getpid() == sys_gettid() &&
 	       address < (uintptr_t)environ;
+}
+
+/* enter_fence - Returns: false, the thread cannot be made known. */
+static bool
+enter_fence(uint64_t *ret_mask)
+{
+	bilge_thread_begin(false);
+	if (mutator_self == NULL)
+		return false;
+	mutator_hold();
+	mutator_mask_signals(ret_mask);
+	return true;
+}
+
+static void
+leave_fence(uint64_t mask)
+{
+	mutator_unmask_signals(mask);
+	mutator_release();
+}
+
+/* open_for - the kernel would touch what is shut. */
+static void
+open_for(uintptr_t start, size_t size)
+{
+	struct span *span = arena_span_of(start);
+	uint64_t mask;
+
+	if (fence_state(start) == FENCE_OPEN || span == NULL ||
+	    !enter_fence(&mask))
+		return;
+	if (fence_state(start) == FENCE_CLOSED)
+		fault_note_touch(start, 0);
+	fence_open(start, MIN(start + size, span->run +
+			      (span->run_units << UNIT_SHIFT)));
+	leave_fence(mask);
 }
 
 /*
@@ -313,23 +425,26 @@ note_return(void *block)
 {
 	uint32_t site;
 
-	if (heap_uncondemn(block, &site))
-		sweep_resurrect(site);
+	if (!heap_uncondemn(block, &site))
+		return;
+	open_for((uintptr_t)block, SIZE_MAX / 2);
+	sweep_resurrect(site);
 }
 
 /*
- * is_reclaimed - is this second free our own doing?  Then it is no error of
- * the program's, and nothing is reclaimed any more.
+ * is_reclaimed - may this wrong free be our own doing?  The block may have been
+ * reclaimed, its span be gone, or cut anew.  Then it is no error of the
+ * program's, and nothing is reclaimed any more.
  */
 static COLD bool
 is_reclaimed(const void *block)
 {
-	if (options->leaks != LEAKS_RECLAIM || !heap_was_reclaimed(block))
+	if (stats.reclaimed_blocks == 0 || !arena_is_reserved((uintptr_t)block))
 		return false;
 	atomic_fetch_add_explicit(&stats.resurrected, 1, memory_order_relaxed);
-	ledger_exempt_all();
-	say("a reclaimed block was still in use; nothing is reclaimed any "
-	    "more: see BILGE_GRACE");
+	if (ledger_exempt_all())
+		say("a reclaimed block was still in use; nothing is reclaimed "
+		    "any more: see BILGE_GRACE");
 	return true;
 }
 
@@ -338,7 +453,7 @@ bilge_free(void *block, const char *function)
 {
 	enum heap_verdict verdict;
 
-	if (unlikely(load_relaxed(&sweep_has_condemned)))
+	if (unlikely(load_relaxed(&heap_has_condemned)))
 		note_return(block);
 	verdict = heap_free(block);
 
@@ -347,11 +462,11 @@ bilge_free(void *block, const char *function)
 			mutator_scrub_stack();
 		return true;
 	}
+	if (is_reclaimed(block))
+		return true;
 	if (verdict == HEAP_FOREIGN &&
 	    !is_certainly_invalid((uintptr_t)block))
 		return false;
-	if (verdict == HEAP_DOUBLE_FREE && is_reclaimed(block))
-		return true;
 	die_of_misuse(function, block, verdict);
 }
 
@@ -362,12 +477,14 @@ bilge_resize(void *block, size_t size, bool *ret_foreign, const char *function,
 	void *moved = NULL;
 	enum heap_verdict verdict;
 
-	if (unlikely(load_relaxed(&sweep_has_condemned)))
+	if (unlikely(load_relaxed(&heap_has_condemned)))
 		note_return(block);
 	verdict = heap_resize(block, size, &moved);
 	*ret_foreign = false;
 	switch (verdict) {
 	case HEAP_DONE:
+		if (unlikely(fence_lends) && is_libc(caller))
+			give_to_libc(moved, (uintptr_t)caller);
 		if (bilge_is_tracking)
 			heap_note(moved, size, current_site(size, caller));
 		return moved;
@@ -383,6 +500,8 @@ bilge_resize(void *block, size_t size, bool *ret_foreign, const char *function,
 	case HEAP_INVALID:
 		break;
 	}
+	if (is_reclaimed(block))	/* what it held is lost */
+		return bilge_alloc_tracked(size, 0, true, caller);
 	die_of_misuse(function, block, verdict);
 }
 
@@ -412,10 +531,16 @@ bilge_thread_end(bool keep_result)
 	heap_thread_end(keep_result);
 }
 
-void
-bilge_thread_joined(uintptr_t thread_pointer)
+int
+bilge_thread_tid(uintptr_t thread_pointer)
 {
-	mutator_joined(thread_pointer);
+	return mutator_tid_of(thread_pointer);
+}
+
+void
+bilge_thread_joined(uintptr_t thread_pointer, int tid)
+{
+	mutator_joined(thread_pointer, tid);
 }
 
 void
@@ -501,13 +626,16 @@ bilge_spawn_end(uintptr_t outer)
 bool
 bilge_is_function(const void *address)
 {
+	uint64_t mask;
 	uint32_t index;
 	bool result;
 
 	mutator_hold();
+	mutator_mask_signals(&mask);
 	index = modules_find((uintptr_t)address);
 	result = index != MODULE_NONE &&
 		 modules_symbol(modules_get(index), (uintptr_t)address);
+	mutator_unmask_signals(mask);
 	mutator_release();
 	return result;
 }
@@ -525,11 +653,58 @@ bilge_limit(size_t limit)
 void
 bilge_library_closed(void)
 {
+	uint64_t mask;
 	if (bilge_mode != BILGE_ACTIVE || !bilge_is_tracking)
 		return;
 	mutator_hold();
+	mutator_mask_signals(&mask);
 	if (modules_closed())
 		unwind_forget();
+	mutator_unmask_signals(mask);
+	mutator_release();
+}
+
+bool
+bilge_protect_begin(const void *start, size_t size, int protection)
+{
+	uintptr_t from = (uintptr_t)start, to = from + size;
+	uint64_t mask;
+
+	if (bilge_mode != BILGE_ACTIVE || !arena_contains(from))
+		return false;
+	mutator_hold();
+	mutator_mask_signals(&mask);
+	/* Whoever opens these pages is the program. */
+	for (uintptr_t at = from; fence_is_on && at < to; at += UNIT_SIZE)
+		fence_give(at);
+	span_expect_protected();
+	if ((protection & PROT_READ) == 0)
+		blind_note(from, to, true);
+	mutator_unmask_signals(mask);
+	mutator_release();
+	/* Who reads there just now has not seen the note. */
+	if ((protection & PROT_READ) == 0)
+		marker_settle();
+	return true;
+}
+
+void
+bilge_protect_end(const void *start, size_t size, int protection, bool done)
+{
+	uintptr_t from = (uintptr_t)start, to = from + size;
+	uint64_t mask;
+
+	if (done && (protection & PROT_READ) == 0)
+		return;
+	mutator_hold();
+	mutator_mask_signals(&mask);
+	if (done)
+		blind_note(from, to, false);
+	else	/* It may have come a part of the way. */
+		for (; from < to; from += ARCH_PAGE_SIZE)
+			blind_note(from, from + ARCH_PAGE_SIZE,
+				   !sys_is_readable(from));
+	mutator_unmask_signals(mask);
 	mutator_release();
 }
 
@@ -560,13 +735,16 @@ bilge_fork_prepare(void)
 	mutator_fork_lock();
 	mutator_hold();
 	roots_fork_lock();
+	fault_fork_lock();
 	kernelrefs_fork_lock();
 	heap_fork_prepare();
+	fence_fork_lock();
 	unwind_fork_lock();
 	depot_fork_lock();
 	ledger_fork_lock();
 	record_fork_lock();
 	modules_fork_lock();
+	blind_fork_lock();
 	meta_fork_lock();
 }
 
@@ -574,13 +752,16 @@ static void
 fork_done(bool in_child)
 {
 	meta_fork_unlock(in_child);
+	blind_fork_unlock(in_child);
 	modules_fork_unlock(in_child);
 	record_fork_unlock(in_child);
 	ledger_fork_unlock(in_child);
 	depot_fork_unlock(in_child);
 	unwind_fork_unlock(in_child);
+	fence_fork_unlock(in_child);
 	heap_fork_done(in_child);
 	kernelrefs_fork_unlock(in_child);
+	fault_fork_unlock(in_child);
 	roots_fork_unlock(in_child);
 	mutator_fork_unlock(in_child);
 	if (in_child) {
@@ -673,6 +854,77 @@ bool
 bilge_exit_check_now(void)
 {
 	return check_once(-1) > 0;
+}
+
+/* ------------------------------------------------ what the kernel touches */
+
+bool
+bilge_lend_slow(uintptr_t data, size_t size)
+{
+	uint64_t mask;
+
+	if (!barrier_protects(data)) {
+		open_for(data, size);
+		return false;
+	}
+	/* A block that small is in one unit. */
+	if (fence_is_given(data) || !enter_fence(&mask))
+		return false;
+	fence_lend(data);
+	leave_fence(mask);
+	return true;
+}
+
+void
+bilge_lend_end(uintptr_t data)
+{
+	uint64_t mask;
+
+	if (!enter_fence(&mask))
+		return;
+	fence_return(data);
+	leave_fence(mask);
+}
+
+void
+bilge_show_slow(uintptr_t data, size_t size)
+{
+	if (fence_state(data) == FENCE_CLOSED)
+		open_for(data, size);
+}
+
+void
+bilge_give(const void *data)
+{
+	uint64_t mask;
+
+	if (!barrier_protects((uintptr_t)data) || !enter_fence(&mask))
+		return;
+	fence_give((uintptr_t)data);
+	leave_fence(mask);
+}
+
+bool
+bilge_fault_exchange(const struct sys_action *action,
+		     struct sys_action *ret_old, uint64_t *ret_mask)
+{
+	mutator_hold();
+	mutator_mask_signals(ret_mask);
+	/*
+	 * A child of vfork, before it executes something: our handler is still
+	 * needed, and is gone by then.  What is ignored stays so.
+	 */
+	if (sys_getpid() != bilge.pid && action != NULL &&
+	    (uintptr_t)action->handler != (uintptr_t)SIG_IGN)
+		action = NULL;
+	return fault_exchange(action, ret_old);
+}
+
+void
+bilge_fault_exchange_end(uint64_t mask)
+{
+	fault_exchange_end();
+	leave_fence(mask);
 }
 
 /* ------------------------------------------------ LeakSanitizer's interface */

@@ -8,8 +8,13 @@
 #ifndef BILGE_H
 #define BILGE_H
 
+#include "heap/fence.h"
 #include "heap/heap.h"
+#include "report/depot.h"
 #include "world/kernelrefs.h"
+#include "world/mutator.h"
+
+#include <string.h>
 
 /* How the library behaves in this process. */
 enum bilge_mode {
@@ -24,7 +29,11 @@ struct bilge_host {
 	const char *command;		/* installed path of the command */
 	uintptr_t code_start, code_end;	/* its mapping */
 	uintptr_t data_start, data_end;	/* a part of it: no roots there */
-	/* libc's dlopen(3). */
+	uintptr_t libc_start, libc_end;	/* libc's mapping */
+	/* Functions of libc whose blocks only the program writes: code, size */
+	uintptr_t harmless[4][2];
+	/* libc's clock_gettime(3) and dlopen(3). */
+	int (*read_clock)(clockid_t clock, struct timespec *ret);
 	void *(*open_library)(const char *path, int mode);
 	/* A thread nobody announced has allocated: see that its end is seen. */
 	void (*thread_found)(void);
@@ -44,6 +53,46 @@ void bilge_begin(void);
  * Units: reason, why the library has to stand down; NULL if it has not.
  */
 void bilge_start(const struct bilge_host *host, const char *reason);
+
+/*
+ * The site of every allocation, where no stacks are kept; else 0.
+ * Atomic: relaxed, set once.
+ */
+extern _Atomic uint32_t bilge_only_site HIDDEN;
+
+/*
+ * bilge_alloc_quick - a tracked block whose stack is not kept, from a place
+ * that has asked before.
+ *
+ * Nothing is left of it on the stack, so that nothing has to be cleared there.
+ *
+ * Returns: NULL when it takes more than that: bilge_alloc_tracked() then.
+ */
+ALWAYS_INLINE void *
+bilge_alloc_quick(size_t size, bool zero, const void *caller)
+{
+	struct mutator *m = mutator_self;
+	uint32_t site = load_relaxed(&bilge_only_site);
+	size_t dirty;
+	void *block;
+
+	if (unlikely(size >= heap_noted_end) || unlikely(m == NULL) ||
+	    unlikely((m->ignore_depth | m->is_unwinding) != 0))
+		return NULL;
+	if (unlikely(m->sample_left <= (int64_t)size))
+		return NULL;
+	if (site == 0) {
+		site = depot_find_lately((uintptr_t)caller);
+		if (unlikely(site == 0))
+			return NULL;
+	}
+	if (unlikely(!heap_alloc_noted(size, site, &block, &dirty)))
+		return NULL;
+	m->sample_left -= (int64_t)size;
+	if ((zero || heap_clears) && dirty != 0)
+		return memset(block, 0, dirty);
+	return block;
+}
 
 /*
  * bilge_alloc_tracked - the way of bilge_alloc() when sites are kept.
@@ -93,7 +142,8 @@ void *bilge_resize(void *block, size_t size, bool *ret_foreign,
 /* Threads.  See heap_thread_begin(), mutator_end(), mutator_joined(). */
 void bilge_thread_begin(bool has_own_stack);
 void bilge_thread_end(bool keep_result);
-void bilge_thread_joined(uintptr_t thread_pointer);
+int bilge_thread_tid(uintptr_t thread_pointer);
+void bilge_thread_joined(uintptr_t thread_pointer, int tid);
 void bilge_thread_detached(uintptr_t thread_pointer);
 
 /*
@@ -110,6 +160,15 @@ void bilge_stack_made(uintptr_t start, uintptr_t main_end);
  * there are fewer is done now.
  */
 void bilge_thread_ahead(const void *caller);
+
+/*
+ * bilge_protect_begin, bilge_protect_end - around mprotect(2).
+ * Units:   protection, PROT_READ and the like; done, it has succeeded.
+ * Returns: does the range begin in our heap?  Then bilge_protect_end() follows.
+ */
+bool bilge_protect_begin(const void *start, size_t size, int protection);
+void bilge_protect_end(const void *start, size_t size, int protection,
+		       bool done);
 
 /*
  * bilge_alone_begin, bilge_alone_end - no thread of ours exists in between.
@@ -171,6 +230,47 @@ bool bilge_exit_check_now(void);
 
 /* bilge_is_function - does some module define a function at this address? */
 bool bilge_is_function(const void *address);
+
+/*
+ * What the kernel touches in a system call, while pages of the heap may be
+ * protected (fence.h).
+ *
+ * bilge_lend - the kernel will read and write memory that begins here.
+ * Returns: true: bilge_lend_end() has to follow the call.
+ * bilge_show - it will only read it.
+ */
+bool bilge_lend_slow(uintptr_t data, size_t size);
+void bilge_lend_end(uintptr_t data);
+void bilge_show_slow(uintptr_t data, size_t size);
+
+ALWAYS_INLINE bool
+bilge_lend(const void *data, size_t size)
+{
+	return unlikely(fence_is_on) && arena_contains((uintptr_t)data) &&
+	       bilge_lend_slow((uintptr_t)data, size);
+}
+
+ALWAYS_INLINE void
+bilge_show(const void *data, size_t size)
+{
+	/* relaxed: what is shut now nobody should have an address of. */
+	if (unlikely(load_relaxed(&fence_count) != 0) &&
+	    arena_contains((uintptr_t)data))
+		bilge_show_slow((uintptr_t)data, size);
+}
+
+/* bilge_give - memory that the kernel may write at any time from now on. */
+void bilge_give(const void *data);
+
+/*
+ * bilge_fault_exchange - set and get the program's disposition of SIGSEGV.
+ * Returns: false: that is libc's business; in any case the call is followed
+ *          by bilge_fault_exchange_end().
+ */
+struct sys_action;
+bool bilge_fault_exchange(const struct sys_action *action,
+			  struct sys_action *ret_old, uint64_t *ret_mask);
+void bilge_fault_exchange_end(uint64_t mask);
 
 /* LeakSanitizer's interface. */
 void bilge_ignore_begin(void);

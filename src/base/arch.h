@@ -178,6 +178,27 @@ arch_context_sp(const void *ucontext)
 	return (uintptr_t)uc->uc_mcontext.gregs[REG_RSP];
 }
 
+/* arch_context_pc - the instruction pointer of an interrupted thread. */
+ALWAYS_INLINE uintptr_t
+arch_context_pc(const void *ucontext)
+{
+	const ucontext_t *uc = ucontext;
+
+	return (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+}
+
+/* Of a page fault's error code (Intel's manual, volume 3A, 4.7). */
+#define ARCH_FAULT_WRITE	0x2
+
+/* arch_context_is_write - of a signal frame of SIGSEGV: was it a write? */
+ALWAYS_INLINE bool
+arch_context_is_write(const void *ucontext)
+{
+	const ucontext_t *uc = ucontext;
+
+	return (uc->uc_mcontext.gregs[REG_ERR] & ARCH_FAULT_WRITE) != 0;
+}
+
 /* Registers as a debugger numbers them (psABI, figure 3.36): 16 is rip. */
 #define ARCH_REGISTERS		17
 #define ARCH_REGISTER_SP	7
@@ -274,15 +295,49 @@ arch_demangle(uintptr_t word, uintptr_t guard)
 }
 
 /*
- * arch_select_equal - yes if a equals b, else no, by a conditional move: for
- * conditions that cannot be predicted.
+ * For the fast paths: what the compiler would make of C is longer.
+ *
+ * arch_lowest_bit - index of the lowest 1; x is not 0.
  */
-#define arch_select_equal(a, b, yes, no) ({				\
-	__typeof__(no) selected_ = (no);				\
-	__asm__("cmpq %2, %1\n\tcmoveq %3, %0"				\
-		: "+&r"(selected_)					\
-		: "r"(b), "m"(a), "m"(yes) : "cc");			\
-	selected_; })
+ALWAYS_INLINE uint64_t
+arch_lowest_bit(uint64_t x)
+{
+	uint64_t i;
+
+	/* The prefix makes it tzcnt where there is one: that is faster. */
+	__asm__("rep bsfq %1, %0" : "=r"(i) : "r"(x) : "cc");
+	return i;
+}
+
+/* arch_multiply - the upper half of a product; *ret_low: the lower. */
+ALWAYS_INLINE uint64_t
+arch_multiply(uint64_t a, uint64_t b, uint64_t *ret_low)
+{
+	uint64_t high;
+
+	__asm__("mulq %3" : "=d"(high), "=a"(*ret_low) : "1"(a), "r"(b)
+		: "cc");
+	return high;
+}
+
+/* arch_has_bit, arch_set_bit - bit i % 64 of a word: was it set? */
+ALWAYS_INLINE bool
+arch_has_bit(uint64_t word, uint64_t i)
+{
+	bool was;
+
+	__asm__("btq %2, %1" : "=@ccc"(was) : "r"(word), "r"(i));
+	return was;
+}
+
+ALWAYS_INLINE bool
+arch_set_bit(uint64_t *word, uint64_t i)
+{
+	bool was;
+
+	__asm__("btsq %2, %0" : "+r"(*word), "=@ccc"(was) : "r"(i));
+	return was;
+}
 
 /*
  * arch_filter_range - which of eight words lie in [base, base + 2^shift), as

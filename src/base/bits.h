@@ -47,6 +47,13 @@ bits_count(uint64_t x)
 	return (unsigned)((x * UINT64_C(0x0101010101010101)) >> 56);
 }
 
+/* bits_has - is bit i set?  i < 64. */
+ALWAYS_INLINE bool
+bits_has(uint64_t x, unsigned i)
+{
+	return (x >> i) & 1;
+}
+
 /* bits_below - the n lowest bits, 0 <= n <= 64. */
 ALWAYS_INLINE uint64_t
 bits_below(unsigned n)

@@ -16,16 +16,19 @@ enum lock_rank {
 	RANK_CYCLE,	/* one collection at a time: cycle.c */
 	RANK_MUTATORS,	/* the registry of mutators: mutator.c */
 	RANK_ROOTS,	/* ranges the program registered: roots.c */
+	RANK_FAULT,	/* who handles SIGSEGV: fault.c */
 	RANK_KERNELREFS, /* what the kernel holds: kernelrefs.c */
 	RANK_HEAP,	/* spans of threads that ended: cache.c */
 	RANK_ARENA,	/* runs of units: arena.c */
 	RANK_SPAN,	/* unused span structs: span.c */
+	RANK_FENCE,	/* shut units: fence.c */
 	RANK_UNWIND,	/* libunwind's state: unwind.c */
 	RANK_DEPOT,	/* call stacks: depot.c */
 	RANK_LEDGER,	/* what each site has lost: ledger.c */
 	RANK_RECORD,	/* the record's file: record.c */
 	RANK_GREY,	/* the pool of grey blocks: grey.c */
 	RANK_MODULES,	/* the list of loaded objects: modules.c */
+	RANK_BLIND,	/* unreadable parts of the heap: blind.c */
 	RANK_META,	/* the collector's own memory: meta.c */
 	RANK_COUNT
 };

@@ -287,6 +287,16 @@ sys_tgkill(int pid, int tid, int sig)
 }
 
 int
+sys_tgqueue(int pid, int tid, int sig, void *value)
+{
+	siginfo_t info = { .si_signo = sig, .si_code = SI_QUEUE };
+
+	info.si_pid = pid;
+	info.si_value.sival_ptr = value;
+	return (int)CALL4(SYS_rt_tgsigqueueinfo, pid, tid, sig, &info);
+}
+
+int
 sys_getrlimit(int resource, struct rlimit *ret)
 {
 	return (int)CALL4(SYS_prlimit64, 0, resource, NULL, ret);
@@ -328,14 +338,6 @@ sys_exit_group(int status)
 		CALL1(SYS_exit_group, status);
 }
 
-/* The kernel's struct sigaction; libc's has another layout. */
-struct kernel_sigaction {
-	void (*handler)(int, siginfo_t *, void *);
-	unsigned long flags;
-	void (*restorer)(void);
-	uint64_t mask;
-};
-
 #define KERNEL_SA_RESTORER 0x04000000ul
 
 void sys_sigreturn(void);
@@ -352,7 +354,7 @@ __asm__(".text\n"
 int
 sys_sigaction(int sig, void (*handler)(int, siginfo_t *, void *), int flags)
 {
-	struct kernel_sigaction action = {
+	struct sys_action action = {
 		.handler = handler,
 		.flags = (unsigned long)flags | KERNEL_SA_RESTORER,
 		.restorer = sys_sigreturn,
@@ -365,7 +367,7 @@ sys_sigaction(int sig, void (*handler)(int, siginfo_t *, void *), int flags)
 bool
 sys_has_handler(int sig)
 {
-	struct kernel_sigaction action = { .handler = NULL };
+	struct sys_action action = { .handler = NULL };
 
 	/* SIG_DFL and SIG_IGN are 0 and 1. */
 	return CALL4(SYS_rt_sigaction, sig, NULL, &action, 8) == 0 &&
@@ -387,6 +389,33 @@ sys_alternate_stack(void)
 
 	CALL2(SYS_sigaltstack, NULL, &stack);
 	return (uintptr_t)stack.ss_sp;
+}
+
+int
+sys_sigaction_exchange(int sig, const struct sys_action *action,
+		       struct sys_action *ret_old)
+{
+	return (int)CALL4(SYS_rt_sigaction, sig, action, ret_old, 8);
+}
+
+int
+sys_sigqueue_self(int sig, const siginfo_t *info)
+{
+	return (int)CALL4(SYS_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(),
+			  sig, info);
+}
+
+bool
+sys_is_writable(uintptr_t addr)
+{
+	/*
+	 * A futex call that wakes nobody and, on the way, ORs nothing into the
+	 * word: it has to be writable for that.
+	 */
+	static _Atomic uint32_t nobody;
+
+	return CALL6(SYS_futex, &nobody, FUTEX_WAKE_OP, 0, 0, addr,
+		     FUTEX_OP(FUTEX_OP_OR, 0, FUTEX_OP_CMP_EQ, 0)) != -EFAULT;
 }
 
 int
@@ -458,13 +487,23 @@ sys_sleep_ns(uint64_t ns)
 	CALL4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
+/* Fixed by sys_set_clock(). */
+static int (*quick_clock)(clockid_t, struct timespec *);
+
+void
+sys_set_clock(int (*clock)(clockid_t, struct timespec *))
+{
+	quick_clock = clock;
+}
+
 static uint64_t
 clock_ns(clockid_t clock)
 {
 	struct timespec t;
 
 	/* libc's goes through the vDSO: no system call, no lock, no errno. */
-	if (clock_gettime(clock, &t) != 0)
+	if ((quick_clock != NULL ? quick_clock(clock, &t)
+	    : (int)CALL2(SYS_clock_gettime, clock, &t)) != 0)
 		return 0;
 	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
 }

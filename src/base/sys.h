@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* Memory.  sys_map returns MAP_FAILED's place as a negative number. */
 long sys_mmap(uintptr_t addr, size_t size, int prot, int flags, int fd,
@@ -63,6 +64,8 @@ int sys_close_range(unsigned first, unsigned last);
 int sys_getpid(void);
 int sys_gettid(void);
 int sys_tgkill(int pid, int tid, int sig);
+/* sys_tgqueue - the same, with a value: si_code is SI_QUEUE. */
+int sys_tgqueue(int pid, int tid, int sig, void *value);
 int sys_getrlimit(int resource, struct rlimit *ret);
 int sys_execve(const char *path, char *const argv[], char *const envp[]);
 /* sys_wait - wait for a child of any kind; 0 or -errno. */
@@ -74,6 +77,27 @@ _Noreturn void sys_exit_group(int status);
 /* Signals.  A set is the kernel's: one bit a signal, bit 0 is signal 1. */
 int sys_sigaction(int sig, void (*handler)(int, siginfo_t *, void *),
 		  int flags);
+
+/* The kernel's struct sigaction; libc's has another layout. */
+struct sys_action {
+	void (*handler)(int, siginfo_t *, void *);
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
+/* sys_sigaction_exchange - either may be NULL. */
+int sys_sigaction_exchange(int sig, const struct sys_action *action,
+			   struct sys_action *ret_old);
+
+/* sys_sigqueue_self - send the calling thread a signal with this siginfo. */
+int sys_sigqueue_self(int sig, const siginfo_t *info);
+
+/*
+ * sys_is_writable - can the 4 bytes at a multiple of 4 be written?  They keep
+ * their value, also where others change it at the same time.
+ */
+bool sys_is_writable(uintptr_t addr);
 /* sys_has_handler - is this signal caught? */
 bool sys_has_handler(int sig);
 /* sys_sigpending - those that wait to be unblocked by the caller. */
@@ -107,6 +131,12 @@ int sys_userfaultfd(void);
 
 /* sys_sleep_ns - for at least this long. */
 void sys_sleep_ns(uint64_t ns);
+
+/*
+ * sys_set_clock - what reads clocks without a system call: libc's function,
+ * whose name is interposed.  Context: early.
+ */
+void sys_set_clock(int (*clock)(clockid_t, struct timespec *));
 
 /* Clocks, nanoseconds. */
 uint64_t sys_monotonic_ns(void);

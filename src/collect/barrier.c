@@ -16,6 +16,7 @@ static const struct {
 	const struct barrier *barrier;
 } barriers[] = {
 	{ BARRIER_UFFD, &barrier_uffd },
+	{ BARRIER_MPROTECT, &barrier_mprotect },
 	{ BARRIER_STOP, &barrier_stop },
 };
 
@@ -36,6 +37,13 @@ is_wanted(unsigned index)
 	return options->barrier == BARRIER_AUTO ||
 	       options->barrier == barriers[index].choice ||
 	       barriers[index].choice == BARRIER_STOP;
+}
+
+bool
+barrier_may_protect(void)
+{
+	return options->barrier == BARRIER_MPROTECT ||
+	       (options->barrier == BARRIER_AUTO && !barrier_uffd_is_there());
 }
 
 const struct barrier *

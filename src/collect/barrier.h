@@ -39,11 +39,20 @@ struct barrier {
 		       void (*visit)(uintptr_t, uintptr_t, void *),
 		       void *argument);
 
+	/*
+	 * rest - call visit for the parts of the heap that are not tracked
+	 * and have to be read again while the world stands; NULL: none.
+	 */
+	void (*rest)(void (*visit)(uintptr_t, uintptr_t, void *),
+		     void *argument);
+
 	/* disarm - every page may be written without cost again. */
 	void (*disarm)(void);
 };
 
 extern const struct barrier barrier_uffd;
+/* barrier_uffd_is_there - does the kernel offer what it needs? */
+bool barrier_uffd_is_there(void);
 extern const struct barrier barrier_mprotect;
 extern const struct barrier barrier_stop;
 
@@ -55,6 +64,15 @@ const struct barrier *barrier_open(void);
 
 /* barrier_current - the one chosen; barrier_stop before that. */
 const struct barrier *barrier_current(void);
+
+/*
+ * barrier_may_protect - could a cycle of this process use barrier_mprotect?
+ * Asked once, before the first.  Context: mutator.
+ */
+bool barrier_may_protect(void);
+
+/* barrier_protects - could this address be in a protected page at any time? */
+bool barrier_protects(uintptr_t addr);
 
 /* barrier_failed - the current one did not do its work: step down. */
 void barrier_failed(void);

@@ -198,19 +198,38 @@ out:
 	return works;
 }
 
+/* begin_api - Returns: 0; -EINVAL, the kernel lacks a feature. */
 static int
-uffd_open(void)
+begin_api(int fd)
 {
 	struct uffdio_api api = {
 		.api = UFFD_API,
 		.features = FEATURE_WP_ASYNC | FEATURE_WP_HUGETLBFS_SHMEM,
 	};
+
+	return sys_ioctl(fd, UFFDIO_API, &api);
+}
+
+bool
+barrier_uffd_is_there(void)
+{
+	int fd = sys_userfaultfd();
+	bool is_there = fd >= 0 && begin_api(fd) == 0;
+
+	if (fd >= 0)
+		sys_close(fd);
+	return is_there;
+}
+
+static int
+uffd_open(void)
+{
 	int error;
 
 	uffd.uffd = keep_high(sys_userfaultfd());
 	if (uffd.uffd < 0)
 		return uffd.uffd;
-	error = sys_ioctl(uffd.uffd, UFFDIO_API, &api);
+	error = begin_api(uffd.uffd);
 	uffd.pagemap = keep_high(sys_open("/proc/thread-self/pagemap",
 					  O_RDONLY, 0));
 	if (error == 0 && uffd.pagemap < 0)

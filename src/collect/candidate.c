@@ -17,7 +17,7 @@ candidate_taken(const struct span *span, uint32_t word)
 	if (span_is_large(span))
 		return ~returned & 1;
 	return span_word_mask(span, word) &
-	       ~(span->free[word] | returned | cache_claimed(span, word));
+	       ~(span_unused(span, word) | returned);
 }
 
 bool

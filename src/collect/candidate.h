@@ -42,9 +42,8 @@ candidate_locate(uintptr_t word, struct block *ret)
 }
 
 /*
- * candidate_is_taken - is a slot not free?  Claimed ones may be told taken.
- * May be asked while the program runs: of a block that it holds all the time
- * the answer is yes.
+ * candidate_is_taken - is a slot in the program's hands?  May be asked while
+ * the program runs: of a block that it holds all the time the answer is yes.
  */
 ALWAYS_INLINE bool
 candidate_is_taken(const struct span *span, uint32_t slot)
@@ -53,7 +52,7 @@ candidate_is_taken(const struct span *span, uint32_t slot)
 	uint64_t gone = load_relaxed(&span->returned[word]);
 
 	if (!span_is_large(span))
-		gone |= __atomic_load_n(&span->free[word], __ATOMIC_RELAXED);
+		gone |= span_unused(span, (uint32_t)word);
 	return ((gone >> (slot % WORD_BITS)) & 1) == 0;
 }
 

@@ -11,7 +11,8 @@
  *
  * Always true:
  *   N1  at most one collector's thread exists: who changes state from NONE to
- *       ALIVE starts it, and only itself changes it back, at its end;
+ *       ALIVE may join the last one and start it, and only itself changes it
+ *       back, at its end;
  *   N2  while pauses is not 0 it is not started, and one that runs ends soon.
  */
 #include "collect/collector.h"
@@ -206,17 +207,29 @@ static void
 work(void *unused)
 {
 	(void)unused;
-	do
+	while (load_relaxed(&collector.pauses) == 0) {
 		look();
-	while (load_relaxed(&collector.pauses) == 0 && sleep_until_needed());
+		if (load_relaxed(&collector.pauses) != 0 ||
+		    !sleep_until_needed())
+			break;
+	}
 	store_release(&collector.state, NONE);			/* N1 */
+}
+
+/* take_state - N1. */
+static bool
+take_state(void)
+{
+	uint32_t none = NONE;
+
+	return atomic_compare_exchange_strong_explicit(&collector.state,
+		&none, ALIVE, memory_order_acq_rel, memory_order_relaxed);
 }
 
 /* start_thread - Context: mutator, also a signal handler. */
 static void
 start_thread(void)
 {
-	uint32_t none = NONE;
 	uint64_t mask;
 
 	/* A child of vfork shares our memory: it has no say. */
@@ -225,11 +238,13 @@ start_thread(void)
 		return;
 	mutator_mask_signals(&mask);
 	mutator_hold();
-	if (atomic_compare_exchange_strong_explicit(&collector.state, &none,
-	    ALIVE, memory_order_acq_rel, memory_order_relaxed)) {
+	if (take_state()) {
 		/* Its last instructions need its stack. */
 		crew_join(0);
-		if (crew_start(0, work, NULL) != 0) {
+		if (load_relaxed(&collector.pauses) != 0) {
+			/* Who pauses waits until the state is NONE. */
+			store_release(&collector.state, NONE);	/* N2 */
+		} else if (crew_start(0, work, NULL) != 0) {
 			store_release(&collector.state, NONE);
 			store_relaxed(&collector.look_at,
 				      load_relaxed(&collector.allocated) +
@@ -326,9 +341,10 @@ collector_pause(void)
 	request(REQUEST_QUIT);
 	cycle_unlock();
 	mutator_mask_signals(&mask);
-	while (load_acquire(&collector.state) != NONE)
+	while (!take_state())
 		sys_sched_yield();
 	crew_join(0);
+	store_release(&collector.state, NONE);
 	mutator_unmask_signals(mask);
 }
 

@@ -158,6 +158,7 @@ begin(bool is_check)
 
 	/* From here on a span found in the table stays a span (S5). */
 	span_defer(true);
+	sweep_unshield();
 	heap_keep_pages(true);
 	/* What is told at exit should be exact; what is condemned, for good. */
 	stacks_keep_below(is_check ? 0 : STALE_BELOW);
@@ -381,6 +382,7 @@ preclean(struct cycle_report *report)
 static int
 try_to_finish(struct cycle_report *report, uint64_t end_ns)
 {
+	uint64_t begin_ns;
 	int error;
 
 	/* What an earlier slice has left comes first. */
@@ -396,7 +398,13 @@ try_to_finish(struct cycle_report *report, uint64_t end_ns)
 				 marker_scan_range);
 	if (error != 0)
 		return error;
+	/*
+	 * What cannot be tracked is read again in each slice.  Where that is
+	 * much, to go on for as long is less than to do it once more.
+	 */
+	begin_ns = sys_monotonic_ns();
 	tracked_scan_rest();
+	end_ns = MAX(end_ns, 2 * sys_monotonic_ns() - begin_ns);
 	return drain(end_ns) ? second_mark() : 1;		/* Y3 */
 }
 

@@ -19,7 +19,9 @@
 #include "collect/marker.h"
 
 #include "base/arch.h"
+#include "base/sys.h"
 #include "collect/grey.h"
+#include "heap/blind.h"
 #include "heap/heap.h"
 #include "settings/options.h"
 #include "world/pages.h"
@@ -39,6 +41,9 @@
 #define PIPE_SIZE	16u
 
 struct marker {
+	/* Atomic: odd while blocks are read; see marker_settle(). */
+	_Atomic uint32_t turn;
+
 	/* Owner thread: the marking one. */
 	struct grey grey;
 	struct block pipe[PIPE_SIZE];	/* candidates, a ring */
@@ -236,10 +241,20 @@ marker_scan_range(uintptr_t start, uintptr_t end)
 
 /* ------------------------------------------------------------ grey to black */
 
+/* scan_readable - what the program has closed is left out. */
+static void
+scan_readable(struct marker *m, uintptr_t at, uintptr_t end)
+{
+	uintptr_t next;
+
+	for (; blind_next(&at, end, &next); at = next)
+		marker_scan(m, at, next);
+}
+
 static void
 scan_part(uintptr_t start, uintptr_t end, void *argument)
 {
-	marker_scan(argument, start, end);
+	scan_readable(argument, start, end);
 }
 
 /* extent - the words of a block that are read. */
@@ -261,7 +276,7 @@ scan_block(struct marker *m, struct block b)
 
 	extent(&b, &start, &end);
 	if (end - start < SPARSE_MIN) {
-		marker_scan(m, start, end);
+		scan_readable(m, start, end);
 		return;
 	}
 	start += (uintptr_t)b.part * PART_SIZE;
@@ -306,15 +321,36 @@ empty_ready(struct marker *m)
 		scan_block(m, ready[i]);
 }
 
+static void rescan(struct marker *m, uintptr_t start, uintptr_t end);
+
 static void
 rescan_span(struct span *span, void *argument)
 {
-	marker_rescan(argument, span->run,
+	rescan(argument, span->run,
 		      span->run + (span->run_units << UNIT_SHIFT));
 }
 
-bool
-marker_drain(struct marker *m, size_t budget)
+static void
+take_turn(struct marker *m)
+{
+	/* seq_cst: the turn is seen before blind_count is looked at. */
+	atomic_fetch_add_explicit(&m->turn, 1, memory_order_seq_cst);
+}
+
+void
+marker_settle(void)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	for (unsigned i = 0; i < MARKERS_MAX; i++) {
+		uint32_t turn = load_acquire(&markers[i].turn);
+
+		while (turn % 2 != 0 && load_acquire(&markers[i].turn) == turn)
+			sys_sched_yield();
+	}
+}
+
+static bool
+drain(struct marker *m, size_t budget)
 {
 	uint64_t end = m->scanned + budget;
 	struct block b;
@@ -339,8 +375,19 @@ marker_drain(struct marker *m, size_t budget)
 	}
 }
 
-void
-marker_rescan(struct marker *m, uintptr_t start, uintptr_t end)
+bool
+marker_drain(struct marker *m, size_t budget)
+{
+	bool is_done;
+
+	take_turn(m);
+	is_done = drain(m, budget);
+	take_turn(m);
+	return is_done;
+}
+
+static void
+rescan(struct marker *m, uintptr_t start, uintptr_t end)
 {
 	struct block b = { .part = 0 };
 	uintptr_t from, to;
@@ -366,18 +413,36 @@ marker_rescan(struct marker *m, uintptr_t start, uintptr_t end)
 		}
 		if (candidate_is_taken(b.span, b.slot) && is_marked(&b)) {
 			extent(&b, &from, &to);
-			marker_scan(m, MAX(from, start), MIN(to, end));
+			scan_readable(m, MAX(from, start), MIN(to, end));
 		}
 		start = next;
 	}
 }
 
+void
+marker_rescan(struct marker *m, uintptr_t start, uintptr_t end)
+{
+	take_turn(m);
+	rescan(m, start, end);
+	take_turn(m);
+}
+
 /* ------------------------------------------------------------ begin and end */
+
+static void
+reset(struct marker *m)
+{
+	uint32_t turn = load_relaxed(&m->turn);
+
+	memset(m, 0, sizeof(*m));
+	store_relaxed(&m->turn, turn);
+}
 
 bool
 marker_begin(bool is_exact)
 {
-	memset(markers, 0, sizeof(markers));
+	for (unsigned i = 0; i < MARKERS_MAX; i++)
+		reset(&markers[i]);
 	store_relaxed(&marker.overflowed, false);
 	marker.is_exact = is_exact;
 	choose_scan();

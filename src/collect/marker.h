@@ -63,6 +63,13 @@ void marker_rescan(struct marker *marker, uintptr_t start, uintptr_t end);
  */
 bool marker_drain(struct marker *marker, size_t budget);
 
+/*
+ * marker_settle - return when no marking thread reads blocks by what was known
+ * before: each has begun anew, or none is at it.
+ * Context: mutator outside mutator_hold().
+ */
+void marker_settle(void);
+
 /* Bytes of the slots that were marked, and scanned, since marker_begin(). */
 uint64_t marker_bytes(void);
 uint64_t marker_scanned_bytes(void);

@@ -22,6 +22,8 @@
 
 #include "base/panic.h"
 #include "base/sys.h"
+#include "collect/shield.h"
+#include "heap/blind.h"
 #include "heap/heap.h"
 #include "heap/meta.h"
 #include "report/leaks.h"
@@ -42,8 +44,6 @@
 /* One that is larger is read where it has pages only. */
 #define SPARSE_MIN	(256 * KIB)
 
-_Atomic bool sweep_has_condemned;
-
 struct condemned {
 	uintptr_t addr;
 	uint64_t sum;
@@ -51,6 +51,8 @@ struct condemned {
 	uint16_t whites;	/* cycles in a row */
 	bool is_direct;
 	bool is_kept;		/* exempt, or nothing is reclaimed */
+	bool is_shielded;
+	uintptr_t pc;		/* that touched it then; 0: unknown */
 };
 
 /* Guarded by RANK_CYCLE. */
@@ -61,6 +63,7 @@ static struct {
 	size_t size;
 	bool reclaims;
 	bool has_overflowed;
+	uint64_t resurrected;		/* since the last sweep */
 	struct sweep_result *result;
 } sweep;
 
@@ -92,6 +95,15 @@ add_to_sum(uintptr_t start, uintptr_t end, void *argument)
 	       bits_mix(d + 3);
 }
 
+static void
+add_readable(uintptr_t at, uintptr_t end, void *sum)
+{
+	uintptr_t next;
+
+	for (; blind_next(&at, end, &next); at = next)
+		add_to_sum(at, next, sum);
+}
+
 static uint64_t
 checksum(const struct block *b)
 {
@@ -100,10 +112,10 @@ checksum(const struct block *b)
 
 	candidate_extent(b, &start, &end);
 	if (end - start >= SPARSE_MIN)
-		pages_for_each_touched(start, end, PAGES_ANONYMOUS, add_to_sum,
-				       &sum);
+		pages_for_each_touched(start, end, PAGES_ANONYMOUS,
+				       add_readable, &sum);
 	else
-		add_to_sum(start, end, &sum);
+		add_readable(start, end, &sum);
 	return sum;
 }
 
@@ -168,10 +180,10 @@ is_marked(const struct block *b)
 static void
 resurrect(const struct condemned *c, const char *how)
 {
-	sweep.result->resurrected_blocks++;
+	sweep.resurrected++;
 	atomic_fetch_add_explicit(&stats.resurrected, 1, memory_order_relaxed);
 	ledger_exempt(c->site);
-	record_resurrected(c->site, c->addr, how);
+	record_resurrected(c->site, c->addr, how, c->pc);
 }
 
 void
@@ -183,7 +195,7 @@ sweep_resurrect(uint32_t site)
 	mutator_mask_signals(&mask);
 	atomic_fetch_add_explicit(&stats.resurrected, 1, memory_order_relaxed);
 	ledger_exempt(site);
-	record_resurrected(site, 0, "freed");
+	record_resurrected(site, 0, "freed", 0);
 	mutator_unmask_signals(mask);
 	mutator_release();
 }
@@ -265,7 +277,7 @@ condemn(const struct block *b, bool is_direct)
 
 	if (!c.is_kept)
 		c.sum = checksum(b);
-	store_relaxed(&sweep_has_condemned, true);
+	store_relaxed(&heap_has_condemned, true);
 	/* Without room it stays white and is found again. */
 	if (append(&c))
 		atomic_fetch_or_explicit(
@@ -289,11 +301,31 @@ reclaim_all(void)
 			reclaim(c, &b);
 			continue;
 		}
-		if (!c->is_kept)
+		if (!c->is_kept) {
 			sweep.result->pending_bytes += span_slot_bytes(b.span);
+			c->is_shielded = shield_raise(&b);
+		}
 		sweep.list[kept++] = *c;
 	}
 	sweep.count = kept;
+}
+
+void
+sweep_unshield(void)
+{
+	for (size_t i = 0; i < sweep.count; i++) {
+		struct condemned *c = &sweep.list[i];
+		struct block b;
+
+		if (!c->is_shielded)
+			continue;
+		c->is_shielded = false;
+		/* Freed meanwhile, it is open, and perhaps another's. */
+		if (!candidate_locate(c->addr, &b) || !is_condemned(&b))
+			shield_forget();
+		else if (shield_lower(&b, &c->pc) && take(&b))
+			resurrect(c, "touched");
+	}
 }
 
 static void
@@ -327,6 +359,8 @@ sweep_run(bool reclaims, struct sweep_result *ret)
 		return error;
 	tell();
 	reclaim_all();
+	ret->resurrected_blocks = sweep.resurrected;
+	sweep.resurrected = 0;
 	return 0;
 }
 
@@ -342,5 +376,6 @@ void
 sweep_fork_child(void)
 {
 	sweep.count = 0;
+	shield_fork_child();
 	arena_for_each_span(clear_condemned, NULL);
 }

@@ -8,12 +8,6 @@
 
 #include "collect/candidate.h"
 
-/*
- * Has any block ever been condemned?  Then each free looks whether its block
- * is.  Atomic: relaxed, only ever set.
- */
-extern _Atomic bool sweep_has_condemned;
-
 /* Of one sweep. */
 struct sweep_result {
 	uint64_t lost_bytes;		/* seen to be lost for the first time */
@@ -32,6 +26,12 @@ struct sweep_result {
  * Errors:  -ENOMEM; nothing is condemned or reclaimed then.
  */
 int sweep_run(bool reclaims, struct sweep_result *ret);
+
+/*
+ * sweep_unshield - condemned blocks may be read from here on, until the end of
+ * sweep_run().  Context: collector, world running or stopped.
+ */
+void sweep_unshield(void);
 
 /*
  * sweep_resurrect - the program has freed a block that is condemned.

@@ -134,9 +134,18 @@ scan_untracked(const struct root_range *r, void *unused)
 				       NULL);
 }
 
+static void
+rescan_blocks(uintptr_t start, uintptr_t end, void *unused)
+{
+	(void)unused;
+	marker_rescan(marker_of(0), start, end);
+}
+
 void
 tracked_scan_rest(void)
 {
+	if (barrier_current()->rest != NULL)
+		barrier_current()->rest(rescan_blocks, NULL);
 	tracked.at = 0;
 	roots_for_each_range(scan_untracked, NULL);
 }

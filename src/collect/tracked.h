@@ -44,7 +44,7 @@ size_t tracked_dirty_pages(void);
  */
 bool tracked_scan_dirty(uint64_t end_ns);
 
-/* tracked_scan_rest - scan the ranges that are not tracked.  Stopped. */
+/* tracked_scan_rest - scan what is not tracked.  Stopped. */
 void tracked_scan_rest(void);
 
 /* Bytes of the root ranges. */

@@ -15,6 +15,7 @@
 
 #include "base/maps.h"
 #include "base/panic.h"
+#include "heap/blind.h"
 #include "heap/heap.h"
 #include "heap/meta.h"
 #include "report/depot.h"
@@ -201,8 +202,11 @@ scan_range(uintptr_t start, uintptr_t end)
 static void
 scan_part(uintptr_t start, uintptr_t end, void *argument)
 {
+	uintptr_t next;
+
 	(void)argument;
-	scan_range(start, end);
+	for (; blind_next(&start, end, &next); start = next)
+		scan_range(start, next);
 }
 
 static void
@@ -216,7 +220,7 @@ scan_block(struct block b)
 		pages_for_each_touched(start, end, PAGES_ANONYMOUS, scan_part,
 				       NULL);
 	else
-		scan_range(start, end);
+		scan_part(start, end, NULL);
 	verify.holder = 0;
 }
 

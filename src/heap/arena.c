@@ -26,6 +26,7 @@
 #include "base/lock.h"
 #include "base/panic.h"
 #include "base/sys.h"
+#include "heap/fence.h"
 #include "heap/meta.h"
 
 #include <errno.h>
@@ -445,8 +446,10 @@ arena_give(uintptr_t start, size_t units)
 {
 	struct run *run;
 
-	lock_acquire(&arena.lock);
+	/* First: who shuts units looks at these entries. */
 	arena_assign(start, units, NULL);
+	fence_forget(start, start + (units << UNIT_SHIFT));
+	lock_acquire(&arena.lock);
 	run = run_create_locked(start, units, false);
 	if (run != NULL && units < AT_ONCE_UNITS) {
 		run->freed_ns = sys_coarse_ns();

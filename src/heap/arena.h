@@ -21,7 +21,7 @@ struct arena_view {
 	_Atomic size_t frontier;	/* bytes from base ever used */
 };
 
-extern struct arena_view arena_view;
+extern struct arena_view arena_view HIDDEN;
 
 /*
  * arena_init - reserve the range.
@@ -42,6 +42,13 @@ ALWAYS_INLINE bool
 arena_contains(uintptr_t word)
 {
 	return word - arena_view.base < load_relaxed(&arena_view.frontier);
+}
+
+/* arena_is_reserved - does it lie in the whole range?  Any context. */
+ALWAYS_INLINE bool
+arena_is_reserved(uintptr_t word)
+{
+	return word - arena_view.base < arena_view.size;
 }
 
 /*

@@ -6,8 +6,7 @@
  *
  * Always true:
  *   C1  a cache's span lists hold all its spans that have free bits;
- *   C2  a slot of a claimed word that is free is in the claim or in `free`,
- *       never in both;
+ *   C2  a span has at most one word with claimed slots, its class's claim;
  *   C3  a span is in at most one list of returned spans, because only who
  *       set SPAN_LISTED puts it there;
  *   C4  a span in a cache's list of returned spans may belong to another cache
@@ -22,8 +21,7 @@
  * SPAN_LISTED is cleared before the bits are read; both are full barriers, so
  * that a bit is either seen or the span is listed again.  [Q] release at the
  * push of a list pairs with acquire at its drain.  [V] release when a visitor
- * leaves pairs with acquire in is_untouched().  [S] a claim's sequence is odd
- * while its fields change.
+ * leaves pairs with acquire in is_untouched().
  */
 #include "heap/cache.h"
 
@@ -36,13 +34,20 @@
 #include <string.h>
 
 /*
- * Claiming one slot costs as much as claiming 64.  A word is claimed when an
- * eighth of it is free; where a few words of a few spans have less, a new span
- * is taken, so that at most about an eighth of a class's memory is slack.
+ * Claiming one slot costs as much as claiming 64, and a claim about as much as
+ * six blocks from one.  A word is claimed when a fifth of its used slots is
+ * free; where the words of a few spans have less, a new span is taken, so that
+ * at most about a fifth of a class's memory is slack.  Programs ask for small
+ * slots most often and have little memory in them: of those half has to be
+ * free (measured: a tenth off random-small, 1 % on random-mixed's peak).
  */
-#define SLACK_PART	8
-#define WORD_TRIES	3
+#define SLACK_PART	5
+#define SLACK_PART_SMALL 2
+#define SMALL_MAX	256u
 #define SPAN_TRIES	3
+
+/* Slots larger than this are claimed one by one. */
+#define SINGLE_MIN	(16 * KIB)
 
 /* Memory of empty spans that a cache keeps: 2 MiB. */
 #define SPARE_UNITS_MAX	(2 * MIB >> UNIT_SHIFT)
@@ -50,7 +55,10 @@
 /* How many orphans one thread looks at before it takes fresh memory. */
 #define ADOPT_TRIES	8
 
-struct cache cache_nobody = { .is_busy = true };
+/* What a claim without a span points at. */
+static uint64_t no_slots;
+
+struct cache cache_nobody = { .self = CACHE_BUSY };
 
 __thread struct cache *cache_self
 	__attribute__((tls_model("initial-exec"))) = &cache_nobody;
@@ -69,6 +77,22 @@ static struct {
 
 /* --------------------------------------------------------------- span lists */
 
+/*
+ * allow_fast - let the owner's frees be fast, unless they have more to do.
+ * Another thread that lists the span takes it back, or we see that it did.
+ */
+static void
+allow_fast(struct cache *cache, struct span *span)
+{
+	if (span->site != NULL)
+		return;
+	/* [R] */
+	atomic_store_explicit(&span->fast_owner, cache, memory_order_seq_cst);
+	if (atomic_load_explicit(&span->remote, memory_order_seq_cst) &
+	    SPAN_LISTED)
+		store_relaxed(&span->fast_owner, NULL);
+}
+
 /* link_span - put a span at the end of its class's ring. */
 static void
 link_span(struct cache *cache, struct span *span)
@@ -85,6 +109,7 @@ link_span(struct cache *cache, struct span *span)
 		span->next->prev = span;
 	}
 	span->is_linked = true;
+	allow_fast(cache, span);
 }
 
 static void
@@ -97,6 +122,7 @@ unlink_span(struct cache *cache, struct span *span)
 	if (*head == span)
 		*head = span->next == span ? NULL : span->next;
 	span->is_linked = false;
+	store_relaxed(&span->fast_owner, NULL);
 }
 
 /* is_untouched - no visitor, and in no list of returned spans. */
@@ -118,16 +144,19 @@ use_spare(struct cache *cache, struct span *span)
 }
 
 static void
+reset_claim(struct claim *claim)
+{
+	*claim = (struct claim){ .bits = &no_slots };
+}
+
+static void
 destroy_span(struct cache *cache, struct span *span)
 {
 	struct claim *claim = &cache->claims[span->class];
 
 	ASSERT(span_is_empty(span));
-	if (claim->span == span) {
-		ASSERT(claim->bits == 0);			/* C2 */
-		claim->span = NULL;
-		claim->place = NULL;
-	}
+	if (claim->span == span)
+		reset_claim(claim);
 	if (span->is_linked)
 		unlink_span(cache, span);
 	use_spare(cache, span);
@@ -136,7 +165,8 @@ destroy_span(struct cache *cache, struct span *span)
 
 /*
  * Some empty spans are kept: a program that frees everything allocates it
- * again soon, and would only have them cut anew.
+ * again soon, and would only have them cut anew.  That of the claim always is:
+ * it is the one that a program empties which needs a block at a time.
  */
 static void
 settle_empty_span(struct cache *cache, struct span *span)
@@ -145,7 +175,8 @@ settle_empty_span(struct cache *cache, struct span *span)
 
 	if (span->is_spare)
 		return;
-	if (cache->spare_units + span->run_units <= SPARE_UNITS_MAX) {
+	if (cache->spare_units + span->run_units <= SPARE_UNITS_MAX ||
+	    cache->claims[span->class].span == span) {
 		span->is_spare = true;
 		cache->spare_units += span->run_units;
 		return;
@@ -170,6 +201,18 @@ cache_put_slow(struct cache *cache, struct span *span, uint32_t word,
 		settle_empty_span(cache, span);
 }
 
+void
+cache_put_last(struct cache *cache, struct span *span, size_t slot)
+{
+	span->full |= UINT64_C(1) << slot / WORD_BITS;		/* S2 */
+	if (unlikely(span_is_empty(span))) {
+		mutator_hold();
+		settle_empty_span(cache, span);
+		mutator_release();
+	}
+	cache_leave(cache);
+}
+
 /* ------------------------------------------------------- frees from outside */
 
 static void
@@ -184,40 +227,14 @@ push_returned(struct cache *cache, struct span *span)
 	       span, memory_order_release, memory_order_relaxed));
 }
 
-/*
- * is_claimed_free - does the owner hold this slot as a free one?  Asked by
- * other threads, of a slot they believe to be theirs: were they right, its bit
- * left the claim before they got the address.
- */
-static bool
-is_claimed_free(const struct span *span, uint32_t word, uint64_t bit)
-{
-	const struct cache *owner = load_acquire(&span->owner);
-	const struct claim *claim = &owner->claims[span->class];
-	uint32_t before = load_acquire(&claim->sequence);	/* [S] */
-	bool found = claim->span == span && claim->word == word &&
-		(__atomic_load_n(&claim->bits, __ATOMIC_RELAXED) & bit) != 0;
-
-	if (likely(!found))
-		return false;
-	atomic_thread_fence(memory_order_acquire);		/* [S] */
-	/* It moved meanwhile: the bit may stand for another slot. */
-	return before % 2 == 0 && load_relaxed(&claim->sequence) == before;
-}
-
 bool
 cache_is_free(const struct span *span, uint32_t slot)
 {
 	uint32_t word = slot / WORD_BITS;
 	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
 
-	/*
-	 * relaxed: a slot that the program rightly holds left `free` before
-	 * its address was given away.
-	 */
-	return ((__atomic_load_n(&span->free[word], __ATOMIC_RELAXED) |
-		 load_relaxed(&span->returned[word])) & bit) != 0 ||
-	       is_claimed_free(span, word, bit);
+	return ((span_unused(span, word) |
+		 load_relaxed(&span->returned[word])) & bit) != 0;
 }
 
 bool
@@ -261,7 +278,7 @@ merge_returned(struct cache *cache, struct span *span)
 			continue;
 		bits = atomic_exchange_explicit(&span->returned[w], 0,
 						memory_order_acquire);
-		twice = bits & (span->free[w] | cache_claimed(span, w));
+		twice = bits & span_unused(span, w);
 		/* What was reclaimed and freed as well is free once. */
 		if ((twice & ~load_relaxed(&span->reclaimed[w])) != 0)
 			panic("double free of a block in the 64 slots at %p",
@@ -275,13 +292,11 @@ merge_returned(struct cache *cache, struct span *span)
 		settle_empty_span(cache, span);
 }
 
-static void
-drain_returned(struct cache *cache)
+static NOINLINE void
+drain_list(struct cache *cache)
 {
 	struct span *span, *next;
 
-	if (likely(load_relaxed(&cache->returned) == NULL))
-		return;
 	/* acquire [Q] */
 	span = atomic_exchange_explicit(&cache->returned, NULL,
 					memory_order_acquire);
@@ -294,114 +309,150 @@ drain_returned(struct cache *cache)
 			continue;
 		}
 		/* [R] */
-		span_set_owner(span, cache);
 		atomic_fetch_and_explicit(&span->remote, ~SPAN_LISTED,
 					  memory_order_seq_cst);
+		if (span->is_linked)
+			allow_fast(cache, span);
 		merge_returned(cache, span);
 	}
 }
 
+static void
+drain_returned(struct cache *cache)
+{
+	if (unlikely(load_relaxed(&cache->returned) != NULL))
+		drain_list(cache);
+}
+
 /* ----------------------------------------------------------------- claiming */
 
-/* move_claim - before and after a claim gets another word. */
-static void
-move_claim(struct claim *claim)
+/* find_rich - which of these words have enough free slots for a claim? */
+static NOINLINE uint64_t
+find_rich(const struct span *span, uint64_t words)
 {
-	/* acq_rel [S]: the fields change while the sequence is odd. */
-	store_release(&claim->sequence, load_relaxed(&claim->sequence) + 1);
-	atomic_thread_fence(memory_order_release);
-}
+	unsigned enough = WORD_BITS / (span->slot_size <= SMALL_MAX
+				       ? SLACK_PART_SMALL : SLACK_PART);
+	uint64_t rich = 0;
 
-/* enough - free bits that make a word worth claiming. */
-static unsigned
-enough(const struct span *span)
-{
-	return span->words > 1 ? WORD_BITS / SLACK_PART
-	       : MAX(span->slot_count / SLACK_PART, 1u);
-}
+	for (; words != 0; words &= words - 1) {
+		uint32_t w = bits_ctz(words);
+		bool has = bits_count(span->own[w].free) >= enough;
 
-/*
- * find_word - the word of a span to claim next, span->words when there is none.
- *
- * Words are taken in turn, so that frees gather in each between two visits.
- * The first with enough of them wins, then one that was never used, then, only
- * if is_modest, any with a free bit.
- */
-static uint32_t
-find_word(struct span *span, bool is_modest)
-{
-	uint64_t used = span->avail & bits_below(span->virgin_word);
-	/* First those from the cursor on, then those before it. */
-	uint64_t ahead = used & ~bits_below(span->cursor);
-	uint32_t found = span->words;
-
-	for (unsigned tries = WORD_TRIES; used != 0 && tries > 0;) {
-		uint32_t w = bits_ctz(ahead != 0 ? ahead : used);
-		uint64_t bits = span->free[w] & span_word_mask(span, w);
-
-		used &= ~(UINT64_C(1) << w);
-		ahead &= used;
-		if (bits == 0) {
-			span->avail &= ~(UINT64_C(1) << w);	/* S2 */
-			continue;
-		}
-		if (bits_count(bits) >= enough(span))
-			return w;
-		if (is_modest && found == span->words)
-			found = w;
-		tries--;
+		/* Not branched on: it cannot be predicted. */
+		rich |= (uint64_t)has << w;
 	}
-	return span->virgin_word < span->words ? span->virgin_word : found;
+	return rich;
 }
 
 /*
- * blacken_word - a word is about to be claimed.  First its marks, then its
- * bits: a sweep that finds a slot taken finds it marked (H3).
+ * find_used - a word with enough free slots that were used before, to make it
+ * worth a claim; span->words when there is none.
+ *
+ * The word claimed last, if all of it is back: it is warm.  Then words in turn,
+ * so that frees gather in each between two visits; all that are good enough
+ * are looked up at once.  A word of which only a part was used, or is slots,
+ * comes after those.
  */
-static void
-blacken_word(struct span *span, uint32_t w)
+ALWAYS_INLINE uint32_t
+find_used(struct span *span, uint64_t *ret_bits)
 {
-	/* release: pairs with the acquire in sweep_white(). */
-	atomic_fetch_or_explicit(&span->mark[w], span->free[w] &
-				 span_word_mask(span, w),
-				 memory_order_release);
+	uint32_t w = span->virgin / WORD_BITS, used = span->virgin % WORD_BITS;
+	uint64_t words = span->avail & bits_below(w);
+
+	if (unlikely(bits_has(words & span->full, span->last))) {
+		*ret_bits = ~UINT64_C(0);
+		return span->last;
+	}
+	if (unlikely((span->rich & words) == 0))
+		span->rich = find_rich(span, words);
+	words &= span->rich;
+	if (likely(words != 0)) {
+		w = bits_ctz(words);
+		span->rich = words & (words - 1);
+		*ret_bits = span->own[w].free;
+		return w;
+	}
+	*ret_bits = span->own[w].free & bits_below(used);
+	return bits_count(*ret_bits) * SLACK_PART >= MAX(used, 1u)
+	       ? w : span->words;
 }
 
-static bool
-claim_word(struct cache *cache, struct span *span, bool is_modest)
+/* open_window - the next slots that were never used, all of one word. */
+static uint32_t
+open_window(struct span *span, uint64_t *ret_bits)
+{
+	uint32_t w = span->virgin / WORD_BITS;
+	uint32_t end = MIN((w + 1) * WORD_BITS, span->slot_count);
+
+	end = MIN(span->virgin + span->window, end);
+	*ret_bits = bits_below(end - w * WORD_BITS) &
+		    ~bits_below(span->virgin % WORD_BITS);
+	span->virgin = end;
+	return w;
+}
+
+ALWAYS_INLINE void
+claim_bits(struct cache *cache, struct span *span, uint32_t word,
+	   uint64_t bits, bool is_fresh)
 {
 	struct claim *claim = &cache->claims[span->class];
-	uint32_t w = find_word(span, is_modest);
-	uint64_t bits;
-	bool is_fresh;
 
-	if (w == span->words)
-		return false;
-	span->cursor = (uint16_t)(w + 1);
+	span->last = (uint8_t)word;
 	use_spare(cache, span);
-	is_fresh = w >= span->virgin_word && span->is_zero;
-	span->virgin_word = (uint16_t)MAX(span->virgin_word, w + 1);
-	move_claim(claim);
+	claim->bits = &span->own[word].claimed;
 	claim->span = span;
-	claim->word = w;
+	claim->base = span_slot_addr(span, word * WORD_BITS);
 	claim->slot_size = span->slot_size;
-	claim->base = span_slot_addr(span, w * WORD_BITS);
-	claim->place = &span->free[w];
+	claim->word = word;
 	claim->is_fresh = is_fresh;
+	if (span->site != NULL) {
+		claim->site = span->site + word * WORD_BITS;
+		claim->slack = span->slack + word * WORD_BITS;
+	}
 	/*
-	 * The order matters to fork: a child that finds this half done loses
-	 * these slots at worst.
+	 * First the marks, then the bits: a sweep that finds a slot taken finds
+	 * it marked (H3).  release: pairs with the acquire in leaks.c.
 	 */
-	atomic_signal_fence(memory_order_seq_cst);
-	if (unlikely(load_relaxed(&cache_blackens)))		/* H3 */
-		blacken_word(span, w);
-	bits = span_take_free(span, w);
-	if (unlikely(load_relaxed(&span->reclaimed[w]) != 0))
-		atomic_fetch_and_explicit(&span->reclaimed[w], ~bits,
+	if (unlikely(load_relaxed(&cache_blackens)))
+		atomic_fetch_or_explicit(&span->mark[word], bits,
+					 memory_order_release);
+	if (unlikely(load_relaxed(&span->reclaimed[word]) != 0))
+		atomic_fetch_and_explicit(&span->reclaimed[word], ~bits,
 					  memory_order_relaxed);
-	claim->bits = bits;
-	move_claim(claim);
+	span_claim(span, word, bits);
+}
+
+/* claim_word - claim a word of a span that is worth it, or a new window. */
+ALWAYS_INLINE bool
+claim_word(struct cache *cache, struct span *span)
+{
+	uint64_t bits;
+	uint32_t w = find_used(span, &bits);
+
+	if (likely(w != span->words)) {
+		/* Large slots one by one: the one freed last is warm. */
+		claim_bits(cache, span, w,
+			   span->slot_size > SINGLE_MIN ? bits & -bits : bits,
+			   false);
+		return true;
+	}
+	if (span->virgin == span->slot_count)
+		return false;
+	w = open_window(span, &bits);
+	claim_bits(cache, span, w, bits, span->is_zero);
 	return true;
+}
+
+/* claim_any - claim whatever is free in a span. */
+static void
+claim_any(struct cache *cache, struct span *span)
+{
+	uint32_t w = bits_ctz(span->avail);
+	uint64_t bits = span->own[w].free & span_word_mask(span, w);
+
+	span->virgin = MAX(span->virgin,
+			   MIN((w + 1) * WORD_BITS, span->slot_count));
+	claim_bits(cache, span, w, bits, false);
 }
 
 /* adopt_span - take a span of this class from a thread that ended. */
@@ -424,7 +475,8 @@ adopt_span(struct cache *cache, unsigned class)
 			continue;
 		use_spare(o, span);
 		unlink_span(o, span);
-		span_set_owner(span, cache);
+		/* release: its lists and bitmaps are ours from here on. */
+		store_release(&span->owner, cache);
 		link_span(cache, span);
 		found = true;
 		break;
@@ -433,37 +485,42 @@ adopt_span(struct cache *cache, unsigned class)
 	return found;
 }
 
-/* claim_listed - claim a word of the spans in the class's ring. */
+/*
+ * claim_listed - claim a word of the spans in the class's ring.
+ * Units: tries, spans to look at; 0: until there is anything free.
+ */
 static bool
-claim_listed(struct cache *cache, unsigned class, bool is_modest)
+claim_listed(struct cache *cache, unsigned class, unsigned tries)
 {
 	struct span *span;
 
-	for (unsigned tries = is_modest ? UINT_MAX : SPAN_TRIES;
-	     (span = cache->spans[class]) != NULL && tries > 0; tries--) {
-		if (span->avail == 0)
+	for (bool is_modest = tries == 0;
+	     (span = cache->spans[class]) != NULL && (is_modest || tries > 0);
+	     tries--) {
+		if (span->avail == 0) {
 			unlink_span(cache, span);
-		else if (claim_word(cache, span, is_modest))
+			continue;
+		}
+		if (claim_word(cache, span))
 			return true;
-		else
-			cache->spans[class] = span->next;
+		if (is_modest) {
+			claim_any(cache, span);
+			return true;
+		}
+		cache->spans[class] = span->next;
 	}
 	return false;
 }
 
-bool
-cache_refill(struct cache *cache, unsigned class, bool with_sites)
+static NOINLINE bool
+refill_from_afar(struct cache *cache, unsigned class, bool with_sites)
 {
 	struct span *span;
 	uint64_t mask;
 	bool more;
 
-	ASSERT(cache->claims[class].bits == 0);
-	drain_returned(cache);
-	if (cache->claims[class].bits != 0)
-		return true;
 	do {
-		if (claim_listed(cache, class, false))
+		if (claim_listed(cache, class, SPAN_TRIES))
 			return true;
 		/* What is adopted may have been used up by its last owner. */
 		mutator_mask_signals(&mask);
@@ -478,7 +535,21 @@ cache_refill(struct cache *cache, unsigned class, bool with_sites)
 		if (cache->spans[class] != NULL)
 			cache->spans[class] = cache->spans[class]->prev;
 	} while (more);
-	return claim_listed(cache, class, true);
+	return claim_listed(cache, class, 0);
+}
+
+bool
+cache_refill(struct cache *cache, unsigned class, bool with_sites)
+{
+	struct span *span;
+
+	ASSERT(*cache->claims[class].bits == 0);
+	drain_returned(cache);
+	span = cache->spans[class];
+	/* Most often the span that the last claim was of. */
+	if (likely(span != NULL) && likely(claim_word(cache, span)))
+		return true;
+	return refill_from_afar(cache, class, with_sites);
 }
 
 void
@@ -490,17 +561,8 @@ cache_blacken(struct cache *cache)
 		if (claim->span == NULL)
 			continue;
 		atomic_fetch_or_explicit(&claim->span->mark[claim->word],
-					 claim->bits, memory_order_relaxed);
+					 *claim->bits, memory_order_relaxed);
 	}
-}
-
-uint64_t
-cache_claimed(const struct span *span, uint32_t word)
-{
-	const struct cache *owner = load_acquire(&span->owner);
-	const struct claim *claim = &owner->claims[span->class];
-
-	return claim->span == span && claim->word == word ? claim->bits : 0;
 }
 
 /* ------------------------------------------------------ threads come and go */
@@ -516,14 +578,17 @@ cache_attach(void)
 		heap.orphans = cache->next_orphan;
 		atomic_fetch_sub_explicit(&heap.count, 1,
 					  memory_order_relaxed);
-		cache->is_busy = false;
 	} else {
 		cache = meta_alloc(sizeof(*cache));
 		if (cache != NULL) {
+			for (unsigned c = 0; c < CLASS_COUNT; c++)
+				reset_claim(&cache->claims[c]);
 			cache->next_known = heap.known;
 			heap.known = cache;
 		}
 	}
+	if (cache != NULL)
+		cache->self = cache;	/* A handler may have ended us. */
 	lock_release(&heap.lock);
 	return cache;
 }
@@ -532,14 +597,13 @@ static void
 unclaim(struct cache *cache, struct claim *claim)
 {
 	struct span *span = claim->span;
-	uint64_t bits = claim->bits;
+	uint32_t word = claim->word;
+	uint64_t bits = *claim->bits;
 
-	claim->span = NULL;
-	claim->place = NULL;
-	claim->bits = 0;
-	if (span == NULL || bits == 0)
-		return;
-	cache_put_slow(cache, span, claim->word, bits);
+	*claim->bits = 0;
+	reset_claim(claim);
+	if (bits != 0)
+		cache_put_slow(cache, span, word, bits);
 }
 
 static void
@@ -609,15 +673,17 @@ find_nested(struct cache *cache)
 				return NULL;
 		}
 		cache = cache->nested;
-	} while (cache->is_busy);
+	} while (cache_is_busy(cache));
 	return cache;
 }
 
 struct cache *
 cache_begin(struct cache *own)
 {
-	struct cache *cache = likely(!own->is_busy) ? own : find_nested(own);
+	struct cache *cache = own;
 
+	if (unlikely(cache_is_busy(own)))
+		cache = find_nested(own);
 	if (cache != NULL)
 		cache_enter(cache);
 	return cache;
@@ -665,26 +731,28 @@ rebuild_span(struct span *span, void *argument)
 		return;
 	}
 	store_relaxed(&span->remote, 0);
+	store_relaxed(&span->fast_owner, NULL);
 	for (uint32_t w = 0; w < span->words; w++)
 		any_returned |= load_relaxed(&span->returned[w]) != 0;
 	if (is_own(owner)) {
 		if (any_returned) {
 			store_relaxed(&span->remote, SPAN_LISTED);
 			push_returned(owner, span);
+		} else if (span->is_linked) {
+			allow_fast(owner, span);
 		}
 		return;
 	}
 	span->avail = 0;
 	span->full = 0;
-	span->cursor = 0;
+	span->last = 0;
+	span->rich = 0;
 	for (uint32_t w = 0; w < span->words; w++) {
-		struct claim *claim = &owner->claims[span->class];
-		uint64_t bits = span->free[w] |
+		uint64_t bits = span_unused(span, w) |
 			atomic_exchange_explicit(&span->returned[w], 0,
 						 memory_order_relaxed);
 
-		if (claim->span == span && claim->word == w)
-			bits |= claim->bits;
+		span->own[w].claimed = 0;
 		if ((bits & span_word_mask(span, w)) != 0)
 			span_set_free(span, w, bits);
 	}
@@ -692,7 +760,7 @@ rebuild_span(struct span *span, void *argument)
 	span->is_spare = false;
 	span->is_inherited = true;
 	/* Unknown what the owner was about to claim: nothing is virgin. */
-	span->virgin_word = span->words;
+	span->virgin = span->slot_count;
 	if (span->avail != 0)
 		link_span(owner, span);
 }
@@ -707,7 +775,7 @@ reset_cache(struct cache *cache, void *argument)
 	memset(cache->spans, 0, sizeof(cache->spans));
 	cache->spare_units = 0;
 	cache->nested = NULL;
-	cache->is_busy = false;
+	cache->self = cache;
 }
 
 static void
@@ -716,7 +784,8 @@ orphan_cache(struct cache *cache, void *argument)
 	(void)argument;
 	if (is_own(cache))
 		return;
-	memset(cache->claims, 0, sizeof(cache->claims));
+	for (unsigned class = 0; class < CLASS_COUNT; class++)
+		reset_claim(&cache->claims[class]);
 	make_orphan_locked(cache);
 }
 

@@ -19,20 +19,22 @@
 
 struct claim {
 	/* Owner thread. */
-	uint64_t bits;		/* slots that are ours to give */
+	uint64_t *bits;		/* slots that are ours to give: a word of */
+	struct span *span;	/* this one's `claimed`; NULL: of none */
 	uintptr_t base;		/* address of the word's first slot */
 	uint64_t slot_size;
-	uint64_t *place;	/* the claimed word in its span's `free` */
-	struct span *span;	/* NULL: nothing was claimed yet */
 	uint32_t word;		/* in the span's bitmaps */
 	bool is_fresh;		/* the slots were never used: they are zero */
-	/* Atomic: odd while the fields above change; see cache.c, [S]. */
-	_Atomic uint32_t sequence;
+	_Atomic uint32_t *site;	/* the span's from this word on, where it */
+	_Atomic uint16_t *slack; /* has them */
 } CACHE_ALIGNED;
+
+/* No cache, and no span's fast_owner. */
+#define CACHE_BUSY	((struct cache *)1)
 
 struct cache {
 	/* Owner thread. */
-	bool is_busy;				/* is in use */
+	struct cache *self;		/* CACHE_BUSY while it is in use */
 	struct claim claims[CLASS_COUNT] CACHE_ALIGNED;
 	struct span *spans[CLASS_COUNT];	/* rings: with free bits */
 	size_t spare_units;			/* of empty spans kept */
@@ -66,10 +68,16 @@ cache_claim(struct cache *cache, size_t class)
 	return &cache->claims[class];
 }
 
+ALWAYS_INLINE bool
+cache_is_busy(const struct cache *cache)
+{
+	return cache->self == CACHE_BUSY;
+}
+
 ALWAYS_INLINE void
 cache_enter(struct cache *cache)
 {
-	cache->is_busy = true;
+	cache->self = CACHE_BUSY;
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -77,7 +85,7 @@ ALWAYS_INLINE void
 cache_leave(struct cache *cache)
 {
 	atomic_signal_fence(memory_order_seq_cst);
-	cache->is_busy = false;
+	cache->self = cache;
 }
 
 /*
@@ -87,61 +95,90 @@ cache_leave(struct cache *cache)
 ALWAYS_INLINE bool
 cache_take(struct claim *claim, void **ret_block, bool *ret_fresh)
 {
-	uint64_t bits = claim->bits;
+	uint64_t *claimed = claim->bits;
+	uint64_t bits = *claimed;
 	uintptr_t block;
 	uint64_t i;
 
 	if (unlikely(bits == 0))
 		return false;
-	i = bits_ctz(bits);
+	i = arch_lowest_bit(bits);
 	block = claim->base + i * claim->slot_size;
 	*ret_fresh = claim->is_fresh;
 	/* H1: the address is in a register before the bit is cleared. */
 	arch_pin(block);
-	claim->bits = bits & (bits - 1);
+	*claimed = bits & (bits - 1);
 	arch_pin(block);
 	*ret_block = (void *)block;
 	return true;
 }
 
 /*
- * cache_put - set the bit of a slot of our own.
- * Returns: false, with nothing changed, when something follows from it: its
- *          word is full, the span may be in no list, or the slot is free
- *          already.
- * Context: a span with returned bits is not given here: the slot's could be
- *          one of them.
+ * cache_take_noted - the same with a site, of spans that have them: all that
+ * span_note() does.
+ * *ret_dirty: so many bytes are not known to be zero.
  */
 ALWAYS_INLINE bool
-cache_put(struct cache *cache, struct span *span, uint32_t slot,
-	  uintptr_t block)
+cache_take_noted(struct claim *claim, size_t requested, uint32_t site,
+		 void **ret_block, size_t *ret_dirty)
 {
-	const struct claim *claim = cache_claim(cache, span->class);
-	size_t word = slot / WORD_BITS;
-	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
-	uint64_t *place = &span->free[word];
-	uint64_t avail, bits, claimed;
-	bool done;
+	uint64_t slot_size = claim->slot_size;
+	uint64_t bits = *claim->bits;
+	uintptr_t block;
+	uint64_t i;
+
+	if (unlikely(bits == 0))
+		return false;
+	i = arch_lowest_bit(bits);
+	/* relaxed: read only of blocks. */
+	store_relaxed(&claim->slack[i], (uint16_t)(slot_size - requested));
+	block = claim->base + i * slot_size;
+	/* H1: the address is in a register before the bit is cleared. */
+	arch_pin(block);
+	*claim->bits = bits & (bits - 1);
+	arch_pin(block);
+	/* release: the slot was claimed, and so marked, before. */
+	store_release(&claim->site[i], site);
+	*ret_dirty = claim->is_fresh ? 0 : slot_size;
+	*ret_block = (void *)block;
+	return true;
+}
+
+/*
+ * cache_put_last - a put has filled this slot's word: see what follows.
+ * Context: cache entered; it is left.
+ */
+void cache_put_last(struct cache *cache, struct span *span, size_t slot);
+
+/*
+ * cache_put - set the bit of a slot of our own.
+ * Units:   slot, also the one behind the last, which is never ours to put.
+ * Returns: false, with nothing changed, when the slot is free already.
+ * Context: not a span with returned bits, for the slot's could be one of
+ *          them, nor one that is not linked.
+ */
+ALWAYS_INLINE bool
+cache_put(struct cache *cache, struct span *span, size_t slot, uintptr_t block)
+{
+	struct span_word *own = &span->own[slot / WORD_BITS];
+	uint64_t bits;
 
 	cache_enter(cache);
-	/*
-	 * Selected, not branched on: whether the slot's word is the claimed
-	 * one cannot be predicted, and a wrong guess costs more than the rest.
-	 */
-	claimed = arch_select_equal(claim->place, place, claim->bits,
-				    UINT64_C(0));
-	avail = span->avail;
-	bits = *place;
-	done = likely(((bits | claimed) & bit) == 0) && likely(avail != 0) &&
-	       likely((bits | bit) != ~UINT64_C(0));
-	if (likely(done)) {
-		*place = bits | bit;
-		span->avail = avail | UINT64_C(1) << word;
+	bits = own->free;
+	if (unlikely(arch_set_bit(&bits, slot)) ||
+	    unlikely(arch_has_bit(own->claimed, slot))) {
+		cache_leave(cache);
+		return false;
 	}
+	own->free = bits;
+	span->avail |= UINT64_C(1) << slot / WORD_BITS;
 	/* H1: the address is in a register until its bit is set. */
 	arch_pin(block);
-	cache_leave(cache);
-	return done;
+	if (unlikely(bits == ~UINT64_C(0)))
+		cache_put_last(cache, span, slot);
+	else
+		cache_leave(cache);
+	return true;
 }
 
 /*
@@ -204,9 +241,6 @@ void cache_for_each(void (*visit)(struct cache *, void *), void *argument);
  * Context: stopped, cache_blackens is set.
  */
 void cache_blacken(struct cache *cache);
-
-/* cache_claimed - bits of a span's word that its owner has claimed. */
-uint64_t cache_claimed(const struct span *span, uint32_t word);
 
 void cache_fork_lock(void);
 void cache_fork_unlock(bool in_child);

@@ -27,12 +27,13 @@
 /* Fixed by heap_configure(). */
 static struct {
 	size_t small_max;	/* largest request served from slots */
-	unsigned pad;
 	bool with_sites;
-	bool clears;
 } shape;
 
-size_t heap_fast_end;
+size_t heap_fast_end, heap_noted_end;
+unsigned heap_pad;
+bool heap_clears;
+_Atomic bool heap_has_condemned;
 
 /* Fixed by heap_set_pressure_hook(). */
 static void (*pressure_hook)(size_t);
@@ -95,11 +96,12 @@ heap_init(void)
 void
 heap_configure(unsigned pad, bool with_sites, bool clears)
 {
-	shape.pad = pad;
+	heap_pad = pad;
 	shape.small_max = SLOT_SIZE_MAX - pad;
 	shape.with_sites = with_sites;
-	shape.clears = clears;
+	heap_clears = clears;
 	heap_fast_end = pad == 0 && !with_sites ? CLASS_TABLE_MAX + 1 : 0;
+	heap_noted_end = with_sites ? CLASS_TABLE_MAX + 1 - pad : 0;
 }
 
 bool
@@ -146,7 +148,7 @@ finish(void *block, size_t size, size_t slack, bool zero, bool fresh)
 {
 	if (fresh)
 		return block;
-	if (shape.clears)
+	if (heap_clears)
 		memset(block, 0, size + slack);
 	else if (zero)
 		memset(block, 0, size);
@@ -185,14 +187,14 @@ alloc_large(size_t size, size_t alignment, bool zero)
 
 	mutator_hold();
 	mutator_mask_signals(&mask);
-	span = span_create_large(size + shape.pad, alignment,
+	span = span_create_large(size + heap_pad, alignment,
 				 shape.with_sites, &fresh);
 	if (span != NULL && unlikely(load_relaxed(&cache_blackens)))
 		store_relaxed(&span->mark[0], 1);		/* H3 */
 	if (span != NULL) {
 		block = (void *)span->base;
 		/* Pages that read as zero cost nothing until they are used. */
-		if ((zero || shape.clears) && !fresh)
+		if ((zero || heap_clears) && !fresh)
 			fresh = sys_madvise(span->run, span->run_units <<
 					    UNIT_SHIFT, MADV_DONTNEED) == 0;
 	}
@@ -203,7 +205,7 @@ alloc_large(size_t size, size_t alignment, bool zero)
 	return block == NULL ? NULL : finish(block, size, 0, zero, fresh);
 }
 
-static NOINLINE void *
+static void *
 alloc_slow(unsigned class, size_t size, bool zero)
 {
 	size_t claimed = 0;
@@ -218,9 +220,9 @@ alloc_slow(unsigned class, size_t size, bool zero)
 	if (cache != NULL) {
 		struct claim *claim = cache_claim(cache, class);
 
-		if (claim->bits != 0 ||
+		if (*claim->bits != 0 ||
 		    cache_refill(cache, class, shape.with_sites)) {
-			claimed = bits_count(claim->bits) * claim->slot_size;
+			claimed = bits_count(*claim->bits) * claim->slot_size;
 			cache_take(claim, &block, &fresh);
 		}
 		cache_leave(cache);
@@ -241,7 +243,7 @@ alloc_class(unsigned class, size_t size, bool zero)
 	void *block;
 	bool fresh, done = false;
 
-	if (likely(!cache->is_busy)) {
+	if (likely(!cache_is_busy(cache))) {
 		cache_enter(cache);
 		done = cache_take(cache_claim(cache, class), &block, &fresh);
 		cache_leave(cache);
@@ -253,10 +255,16 @@ alloc_class(unsigned class, size_t size, bool zero)
 }
 
 void *
+heap_alloc_claiming(size_t size)
+{
+	return alloc_slow((unsigned)sizeclass_lookup(size), size, false);
+}
+
+void *
 heap_alloc(size_t size, bool zero)
 {
 	if (likely(size <= shape.small_max))
-		return alloc_class(sizeclass_of(size + shape.pad), size, zero);
+		return alloc_class(sizeclass_of(size + heap_pad), size, zero);
 	if (size > PTRDIFF_MAX)
 		return NULL;
 	return alloc_large(size, SLOT_ALIGN, zero);
@@ -265,7 +273,7 @@ heap_alloc(size_t size, bool zero)
 void *
 heap_alloc_aligned(size_t size, size_t alignment)
 {
-	size_t least = MAX(size + shape.pad, alignment);
+	size_t least = MAX(size + heap_pad, alignment);
 
 	if (alignment <= SLOT_ALIGN)
 		return heap_alloc(size, false);
@@ -370,7 +378,7 @@ heap_free(void *pointer)
 		return verdict_outside(block);
 	/* relaxed: only the owner itself finds its own address there. */
 	if (unlikely(load_relaxed(&span->owner) != cache) ||
-	    unlikely(cache->is_busy))
+	    unlikely(cache_is_busy(cache)))
 		return free_shared(span, block);
 	if (unlikely(!span_has_slot_at(span, block, &slot)))
 		return HEAP_INVALID;
@@ -381,6 +389,7 @@ heap_free(void *pointer)
 	 * free it all the same, the span is still listed, or its bit is back.
 	 */
 	if (likely(load_relaxed(&span->remote) == 0) &&
+	    likely(span->is_linked) &&
 	    likely(cache_put(cache, span, slot, block)))
 		return HEAP_DONE;
 	return free_settling(cache, span, slot, block);
@@ -422,7 +431,7 @@ heap_usable_size(const void *block)
 		return 0;
 	store_relaxed(&size_was_asked, true);
 	/* The pad stays ours: a pointer past what is usable is inside. */
-	return span_slot_bytes(span) - shape.pad;
+	return span_slot_bytes(span) - heap_pad;
 }
 
 bool
@@ -490,23 +499,11 @@ heap_uncondemn(const void *block, uint32_t *ret_site)
 		~bit, memory_order_acq_rel) & bit) != 0;
 }
 
-bool
-heap_was_reclaimed(const void *block)
-{
-	struct span *span = arena_span_of((uintptr_t)block);
-	uint32_t slot;
-
-	return span != NULL && !span_is_large(span) &&
-	       span_has_slot_at(span, (uintptr_t)block, &slot) &&
-	       ((load_relaxed(&span->reclaimed[slot / WORD_BITS]) >>
-		 (slot % WORD_BITS)) & 1) != 0;
-}
-
 /* resize_large - a large block that can keep its place.  False: it cannot. */
 static bool
 resize_large(struct span *span, size_t size)
 {
-	size_t padded = size + shape.pad;
+	size_t padded = size + heap_pad;
 	size_t units = (padded + (span->base - span->run) + UNIT_SIZE - 1) >>
 		       UNIT_SHIFT;
 	uintptr_t tail = span->run + (units << UNIT_SHIFT);
@@ -566,7 +563,7 @@ clear_growth(uintptr_t block, size_t old_size, size_t size)
 	uintptr_t start = block + old_size, end = block + size;
 	uintptr_t page = ALIGN_UP(start, ARCH_PAGE_SIZE);
 
-	if (!shape.clears || old_size >= size)
+	if (!heap_clears || old_size >= size)
 		return;
 	/* Pages that were never used cost nothing until they are. */
 	if (size - old_size >= REMAP_MIN &&
@@ -582,7 +579,7 @@ enum heap_verdict
 heap_resize(void *block, size_t size, void **ret_block)
 {
 	enum heap_verdict verdict;
-	size_t old_size, padded = size + shape.pad;
+	size_t old_size, padded = size + heap_pad;
 	struct span *span;
 	uint32_t slot;
 	void *moved;
@@ -637,9 +634,8 @@ add_span(struct span *span, void *argument)
 	}
 	for (uint32_t w = 0; w < span->words; w++)
 		free_slots += bits_count(span_word_mask(span, w) &
-			(__atomic_load_n(&span->free[w], __ATOMIC_RELAXED) |
-			 load_relaxed(&span->returned[w]) |
-			 cache_claimed(span, w)));
+			(span_unused(span, w) |
+			 load_relaxed(&span->returned[w])));
 	s->free_slots += free_slots;
 	s->used_slots += span->slot_count - free_slots;
 	s->used_bytes += (span->slot_count - free_slots) * span->slot_size;
@@ -673,7 +669,7 @@ heap_trim(void)
 
 	mutator_hold();
 	mutator_mask_signals(&mask);
-	if (!cache->is_busy) {
+	if (!cache_is_busy(cache)) {
 		cache_enter(cache);
 		cache_flush(cache);
 		cache_leave(cache);

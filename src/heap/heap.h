@@ -28,7 +28,8 @@ int heap_init(void);
  * Units:   pad, bytes added to each request, so that a pointer just past a
  *          block lies in its slot; with_sites, keep requested sizes and sites;
  *          clears, every block reads as zero: what an earlier one has left
- *          must not look like a pointer that has come back.
+ *          must not look like a pointer that has come back, nor be found by a
+ *          second mark in a block that is black from birth.
  * Context: early, one thread.
  */
 void heap_configure(unsigned pad, bool with_sites, bool clears);
@@ -38,11 +39,30 @@ void heap_configure(unsigned pad, bool with_sites, bool clears);
  * heap, while sites are kept, or when each request is padded.
  * Fixed by heap_configure().
  */
-extern size_t heap_fast_end;
+extern size_t heap_fast_end HIDDEN;
+
+/*
+ * Where sites are kept, requests smaller than this may take heap_alloc_noted();
+ * else 0.  Each is padded by heap_pad bytes, and blocks must read as zero where
+ * heap_clears is set.  Fixed by heap_configure().
+ */
+extern size_t heap_noted_end HIDDEN;
+extern unsigned heap_pad HIDDEN;
+extern bool heap_clears HIDDEN;
+
+/*
+ * Has a block ever been condemned?  Then who frees one looks whether it is.
+ * Atomic: relaxed, only ever set.
+ */
+extern _Atomic bool heap_has_condemned HIDDEN;
+
+/* heap_alloc_claiming - a block below heap_fast_end, from a new claim. */
+void *heap_alloc_claiming(size_t size);
 
 /*
  * heap_alloc_fast - a block from the caller's claimed word.
- * Returns: false when it takes more than that: heap_alloc() then.
+ * Returns: false when it takes more than that: for a size below heap_fast_end
+ *          heap_alloc_claiming() then, else heap_alloc().
  */
 ALWAYS_INLINE bool
 heap_alloc_fast(size_t size, void **ret_block)
@@ -50,11 +70,32 @@ heap_alloc_fast(size_t size, void **ret_block)
 	struct cache *cache = cache_self;
 	bool fresh, done;
 
-	if (unlikely(size >= heap_fast_end) || unlikely(cache->is_busy))
+	if (unlikely(size >= heap_fast_end) || unlikely(cache_is_busy(cache)))
 		return false;
 	cache_enter(cache);
 	done = cache_take(cache_claim(cache, sizeclass_lookup(size)),
 			  ret_block, &fresh);
+	cache_leave(cache);
+	return done;
+}
+
+/*
+ * heap_alloc_noted - the same of a size below heap_noted_end, with its site.
+ * *ret_dirty: so many bytes may not be zero.
+ */
+ALWAYS_INLINE bool
+heap_alloc_noted(size_t size, uint32_t site, void **ret_block,
+		 size_t *ret_dirty)
+{
+	struct cache *cache = cache_self;
+	bool done;
+
+	if (unlikely(cache_is_busy(cache)))
+		return false;
+	cache_enter(cache);
+	done = cache_take_noted(cache_claim(cache, sizeclass_lookup(
+					size + heap_pad)),
+				size, site, ret_block, ret_dirty);
 	cache_leave(cache);
 	return done;
 }
@@ -69,14 +110,39 @@ heap_free_fast(void *pointer)
 	uintptr_t block = (uintptr_t)pointer;
 	struct span *span = arena_span_of(block);
 	struct cache *cache = cache_self;
+	size_t slot;
+
+	if (unlikely(span == NULL) ||
+	    unlikely(load_relaxed(&span->fast_owner) != cache->self))
+		return false;
+	return likely(span_find_slot(span, block, &slot)) &&
+	       likely(cache_put(cache, span, slot, block));
+}
+
+/*
+ * heap_free_noted - the same of a block that has a site, and is not condemned.
+ */
+ALWAYS_INLINE bool
+heap_free_noted(void *pointer)
+{
+	uintptr_t block = (uintptr_t)pointer;
+	struct span *span = arena_span_of(block);
+	struct cache *cache = cache_self;
 	uint32_t slot;
 
 	if (unlikely(span == NULL) ||
-	    unlikely(load_relaxed(&span->fast_owner) != cache) ||
-	    unlikely(cache->is_busy))
+	    unlikely(load_relaxed(&span->owner) != cache->self) ||
+	    unlikely(load_relaxed(&span->remote) != 0) ||
+	    unlikely(!span->is_linked) || unlikely(span->site == NULL) ||
+	    unlikely(!span_has_slot_at(span, block, &slot)))
 		return false;
-	return likely(span_has_slot_at(span, block, &slot)) &&
-	       likely(cache_put(cache, span, slot, block));
+	if (unlikely(load_relaxed(&heap_has_condemned)) &&
+	    unlikely(arch_has_bit(load_relaxed(
+			&span->condemned[slot / WORD_BITS]), slot)))
+		return false;
+	/* Before the bit: afterwards it may be a handler's block. */
+	store_relaxed(&span->site[slot], SITE_NONE);
+	return cache_put(cache, span, slot, block);
 }
 
 /*
@@ -139,9 +205,6 @@ void heap_set_pressure_hook(void (*claimed)(size_t bytes));
  * Returns: true when it was condemned; *ret_site is its site.
  */
 bool heap_uncondemn(const void *block, uint32_t *ret_site);
-
-/* heap_was_reclaimed - is this slot free because it was reclaimed? */
-bool heap_was_reclaimed(const void *block);
 
 /* What the statistics interfaces of malloc tell. */
 struct heap_statistics {

@@ -22,7 +22,7 @@
 /* Requests up to here are looked up by sixteenths instead of computed. */
 #define CLASS_TABLE_MAX	(32 * KIB)
 
-extern uint8_t sizeclass_table[CLASS_TABLE_MAX / SLOT_ALIGN + 1];
+extern uint8_t sizeclass_table[CLASS_TABLE_MAX / SLOT_ALIGN + 1] HIDDEN;
 extern uint32_t sizeclass_slot_size[CLASS_COUNT];
 
 /* sizeclass_init - fill the tables.  Context: early. */

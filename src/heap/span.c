@@ -5,13 +5,13 @@
  * one per class, because a class fixes the size of the bitmaps.
  *
  * Always true:
- *   S1  a slot's bit is in at most one of `free`, `returned` and its owner's
- *       claimed word; in none of them, the program has the block;
- *   S2  where a word of `free` has slots free its bit of `avail` is set, and
- *       perhaps elsewhere; its bit of `full` is set exactly when all are; the
- *       span is empty when all words are full;
+ *   S1  a slot's bit is in at most one of `free`, `returned` and `claimed`; in
+ *       none of them, the program has the block;
+ *   S2  a word's bit of `avail` is set when it has slots in `free`, its bit of
+ *       `full` when all are; the span is empty when all words are full;
  *   S3  bits beyond slot_count are 0 in every bitmap but `free`, where they
- *       are 1: a word is full when it is all ones;
+ *       are 1, with a whole word of them at the end: a word is full when it
+ *       is all ones, and what is not a slot is never taken;
  *   S4  a span is entered into the arena's table after it is complete;
  *   S5  while a collector may hold the address of a span that it found in the
  *       table, no struct becomes another span: what is released meanwhile
@@ -23,13 +23,23 @@
 
 #include "base/lock.h"
 #include "base/panic.h"
+#include "base/sys.h"
+#include "heap/blind.h"
 #include "heap/meta.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 /* The summaries have one bit a word, and every class fits. */
 static_assert(UNIT_SIZE / SLOT_ALIGN <= WORD_BITS * WORD_BITS, "summaries");
-static_assert(offsetof(struct span, full) == 64, "the fast paths' line");
+static_assert(offsetof(struct span, next) == 64 &&
+	      offsetof(struct span, rich) <= 128, "the fast paths' lines");
+
+/*
+ * Memory that was never used is claimed by so many bytes: a program that needs
+ * a block at a time shall not touch page after page of it.
+ */
+#define WINDOW_SIZE	(8 * KIB)
 
 static struct {
 	/* Guarded by lock. */
@@ -44,10 +54,9 @@ static size_t
 layout(struct span *span, char *memory, bool with_sites)
 {
 	size_t bitmap = span->words * sizeof(uint64_t);
-	size_t used = ALIGN_UP(sizeof(*span), 64);
+	size_t used = sizeof(*span) +
+		      (span->words + 1u) * sizeof(struct span_word);
 
-	span->free = (uint64_t *)(memory + used);
-	used += bitmap;
 	span->returned = (_Atomic uint64_t *)(memory + used);
 	used += bitmap;
 	span->mark = (_Atomic uint64_t *)(memory + used);
@@ -135,15 +144,6 @@ span_defer(bool is_deferred)
 	lock_release(&unused.lock);
 }
 
-void
-span_set_owner(struct span *span, struct cache *owner)
-{
-	/* relaxed: only the owner finds its own address there. */
-	store_relaxed(&span->fast_owner, span->site == NULL ? owner : NULL);
-	/* release: its lists and bitmaps are the owner's from here on. */
-	store_release(&span->owner, owner);
-}
-
 struct span *
 span_create(unsigned class, struct cache *owner, bool with_sites)
 {
@@ -166,11 +166,14 @@ span_create(unsigned class, struct cache *owner, bool with_sites)
 	span->base = run;
 	span->run = run;
 	span->run_units = units;
-	span->reciprocal = ((UINT64_C(1) << 38) + slot_size - 1) / slot_size;
+	span->reciprocal = UINT64_MAX / slot_size + 1;
 	span->is_zero = zero;
+	span->window = (uint8_t)MIN(MAX(WINDOW_SIZE / slot_size, 1u),
+				    WORD_BITS);
+	span->own[span->words].free = ~UINT64_C(0);			/* S3 */
 	for (uint32_t w = 0; w < span->words; w++)
 		span_set_free(span, w, ~UINT64_C(0));		/* S3 */
-	span_set_owner(span, owner);
+	store_relaxed(&span->owner, owner);
 	arena_assign(run, units, span);				/* S4 */
 	return span;
 }
@@ -200,9 +203,24 @@ span_create_large(size_t size, size_t alignment, bool with_sites,
 	return span;
 }
 
+/* Atomic: relaxed, only ever set, before anything is protected. */
+static _Atomic bool may_be_protected;
+
+void
+span_expect_protected(void)
+{
+	store_relaxed(&may_be_protected, true);
+}
+
 void
 span_destroy(struct span *span)
 {
+	size_t size = span->run_units << UNIT_SHIFT;
+
+	if (unlikely(load_relaxed(&may_be_protected)) && span_is_large(span)) {
+		sys_mprotect(span->run, size, PROT_READ | PROT_WRITE);
+		blind_note(span->run, span->run + size, false);
+	}
 	arena_give(span->run, span->run_units);
 	struct_release(span);
 }
@@ -233,16 +251,18 @@ span_is_valid(const struct span *span)
 	for (uint32_t w = 0; w < span->words; w++) {
 		uint64_t mask = span_word_mask(span, w);
 		uint64_t returned = load_relaxed(&span->returned[w]);
+		uint64_t free = span->own[w].free;
+		uint64_t claimed = span->own[w].claimed;
 
-		if (((~span->free[w] | returned) & ~mask) != 0)	/* S3 */
-			return false;
-		if ((span->free[w] & returned) != 0)		/* S1 */
-			return false;
-		if (((span->avail >> w) & 1) <
-		    ((span->free[w] & mask) != 0) ||
-		    ((span->full >> w) & 1) != (~span->free[w] == 0))
+		if (((~free | claimed | returned) & ~mask) != 0)
+			return false;				/* S3 */
+		if ((free & (claimed | returned)) != 0 ||
+		    (claimed & returned) != 0)
+			return false;				/* S1 */
+		if (((span->avail >> w) & 1) != ((free & mask) != 0) ||
+		    ((span->full >> w) & 1) != (~free == 0))
 			return false;				/* S2 */
 	}
-	return true;
+	return span->own[span->words].free == ~UINT64_C(0);		/* S3 */
 }
 #endif

@@ -6,6 +6,7 @@
  *
  *   bitmap       written by                       meaning of 1
  *   free         the owning cache only            free, may be claimed
+ *   claimed      the owning cache only            free, in its claimed word
  *   returned     anyone, atomic OR                freed by another thread, or
  *                                                 reclaimed; owner merges it
  *   mark         markers, atomic OR; owner at     grey or black in this cycle
@@ -27,9 +28,16 @@
 #ifndef BILGE_SPAN_H
 #define BILGE_SPAN_H
 
+#include "base/arch.h"
 #include "heap/arena.h"
 
 struct cache;
+
+/* A word of the owner's bitmaps: what a free looks at lies side by side. */
+struct span_word {
+	uint64_t free;
+	uint64_t claimed;
+};
 
 struct span {
 	/*
@@ -38,8 +46,7 @@ struct span {
 	 * Fixed when the span is cut; read by anyone without a lock.
 	 */
 	uintptr_t base;			/* first slot */
-	uint64_t reciprocal;		/* see span_slot_of() */
-	uint64_t *free;
+	uint64_t reciprocal;		/* 2^64 / slot_size, rounded up */
 	uint32_t slot_size;		/* bytes; large: see large_bytes */
 	uint32_t slot_count;
 	uint64_t last_mask;		/* the slots of the last word */
@@ -53,14 +60,14 @@ struct span {
 	_Atomic uint32_t remote;
 	/*
 	 * Atomic: the owner, or NULL when its frees have more to do: sites to
-	 * note, or returned bits to look at (SPAN_LISTED).
+	 * clear, returned bits to look at (SPAN_LISTED), the span to link.
 	 */
 	_Atomic(struct cache *) fast_owner;
-	/* Owner thread: one bit a word of `free`: may slots be free there? */
+	/* Owner thread, one bit a word of `free`: are any slots free there? */
 	uint64_t avail;
+	uint64_t full;			/* the same: is it all ones? */
 
-	/* Owner thread: one bit a word of `free`: is it all ones? */
-	uint64_t full;
+	/* The second 64 bytes are what they read besides with sites. */
 	struct span *next, *prev;	/* spans of this class with free bits */
 	bool is_linked;			/* is it in that list? */
 	bool is_spare;			/* empty, and kept all the same */
@@ -70,27 +77,34 @@ struct span {
 	 */
 	bool is_inherited;
 	bool is_zero;			/* virgin slots read as zero */
-	uint16_t cursor;		/* the word to look at next */
-	uint16_t virgin_word;		/* from here no slot was ever used */
-
+	uint8_t window;			/* virgin slots claimed at once */
+	uint8_t last;			/* the word claimed last */
 	/*
 	 * Atomic: the cache that allocates from this span.  Changes only when
 	 * a span of a thread that ended is adopted, under RANK_HEAP.
 	 */
 	_Atomic(struct cache *) owner;
+	/*
+	 * Fixed when the span is cut: NULL unless reports need them; one entry
+	 * a slot, see span_note().
+	 */
+	_Atomic uint32_t *site;
+	_Atomic uint16_t *slack;
+	/* Fixed when the span is cut. */
+	_Atomic uint64_t *condemned;
+
+	/* Owner thread. */
+	uint64_t rich;			/* words worth a claim when we looked */
+	uint32_t virgin;		/* from here no slot was ever claimed */
 	struct span *next_listed;	/* owned by whoever set SPAN_LISTED */
 
 	/* Fixed when the span is cut. */
 	_Atomic uint64_t *returned;
 	_Atomic uint64_t *mark;
-	_Atomic uint64_t *condemned;
 	_Atomic uint64_t *reclaimed;
 	_Atomic uint64_t *quarantined;
 	uint64_t *scratch;
 	uint64_t *heads;
-	/* NULL unless reports need them; one entry a slot, see span_note(). */
-	_Atomic uint16_t *slack;
-	_Atomic uint32_t *site;
 	uintptr_t run;			/* first unit; base may lie behind it */
 
 	/* Guarded by the block's holder where it is a large one. */
@@ -99,6 +113,9 @@ struct span {
 	/* Large blocks only.  Guarded by the block's holder. */
 	size_t large_bytes;		/* from base to the end of the run */
 	size_t large_requested;
+
+	/* Owner thread: one word more than the other bitmaps, see S3. */
+	struct span_word own[] CACHE_ALIGNED;
 };
 
 #define SPAN_LISTED	1u
@@ -124,9 +141,6 @@ struct span {
  */
 struct span *span_create(unsigned class, struct cache *owner, bool with_sites);
 
-/* span_set_owner - Context: as span_create(). */
-void span_set_owner(struct span *span, struct cache *owner);
-
 /*
  * span_create_large - a span of one slot, already in the program's hands.
  * Units:    size, bytes; alignment, a power of two.
@@ -142,6 +156,13 @@ struct span *span_create_large(size_t size, size_t alignment, bool with_sites,
 void span_destroy(struct span *span);
 
 /*
+ * span_expect_protected - the program has begun to change the protection of
+ * heap memory, and may free it without a thought of that, as it may with
+ * libc's large blocks: their pages are made writable again from now on.
+ */
+void span_expect_protected(void);
+
+/*
  * span_defer - keep the structs of spans that are destroyed from now on as
  * they are (S5), or let them be used again.
  * Context:  collector, world running or stopped.
@@ -152,27 +173,42 @@ void span_defer(bool is_deferred);
 ALWAYS_INLINE uint32_t
 span_slot_of(const struct span *span, uintptr_t addr)
 {
+	uint64_t low;
+
 	/*
-	 * Offsets are below 2^20 and slots at most 2^17 bytes: with 2^38 the
-	 * error offset * slot_size / 2^38 stays below one half (Granlund and
-	 * Montgomery, "Division by Invariant Integers").
+	 * Offsets are below 2^20 and slots at most 2^17 bytes: the error of
+	 * offset * reciprocal stays below 2^20, and a reciprocal is at least
+	 * 2^47 (Granlund and Montgomery, "Division by Invariant Integers").
 	 */
-	return (uint32_t)(((addr - span->base) * span->reciprocal) >> 38);
+	return (uint32_t)arch_multiply(addr - span->base, span->reciprocal,
+				       &low);
 }
 
 /*
- * span_has_slot_at - does a slot begin at this address?  *ret_slot is it.
+ * span_find_slot - does a slot begin at this address, or the last one end?
+ * *ret_slot is it.
  * The fraction of offset * reciprocal is below one reciprocal exactly when the
  * offset is a multiple of the slot size.
  */
 ALWAYS_INLINE bool
+span_find_slot(const struct span *span, uintptr_t addr, size_t *ret_slot)
+{
+	uint64_t fraction;
+
+	*ret_slot = arch_multiply(addr - span->base, span->reciprocal,
+				  &fraction);
+	return fraction < span->reciprocal;
+}
+
+/* span_has_slot_at - does a slot begin at this address?  *ret_slot is it. */
+ALWAYS_INLINE bool
 span_has_slot_at(const struct span *span, uintptr_t addr, uint32_t *ret_slot)
 {
-	uint64_t product = (addr - span->base) * span->reciprocal;
+	size_t slot;
+	bool begins = span_find_slot(span, addr, &slot);
 
-	*ret_slot = (uint32_t)(product >> 38);
-	return (product & bits_below(38)) < span->reciprocal &&
-	       *ret_slot < span->slot_count;
+	*ret_slot = (uint32_t)slot;
+	return begins && slot < span->slot_count;
 }
 
 ALWAYS_INLINE uintptr_t
@@ -215,27 +251,45 @@ span_is_empty(const struct span *span)
 ALWAYS_INLINE bool
 span_set_free(struct span *span, uint32_t word, uint64_t bits)
 {
-	span->free[word] |= bits;
+	span->own[word].free |= bits;
 	span->avail |= UINT64_C(1) << word;
-	if (span->free[word] != ~UINT64_C(0))			/* S3 */
+	if (span->own[word].free != ~UINT64_C(0))			/* S3 */
 		return false;
 	span->full |= UINT64_C(1) << word;
 	return true;
 }
 
 /*
- * span_take_free - take all bits out of a word of `free`.  Owner thread.
+ * span_claim - move bits of a word from `free` to `claimed`.  Owner thread.
+ */
+ALWAYS_INLINE void
+span_claim(struct span *span, uint32_t word, uint64_t bits)
+{
+	struct span_word *own = &span->own[word];
+	uint64_t left = own->free & ~bits;
+
+	/* In this order: who looks from outside misses none. */
+	__atomic_store_n(&own->claimed, bits, __ATOMIC_RELAXED);
+	atomic_signal_fence(memory_order_seq_cst);
+	__atomic_store_n(&own->free, left, __ATOMIC_RELAXED);
+	if ((left & span_word_mask(span, word)) == 0)
+		span->avail &= ~(UINT64_C(1) << word);
+	span->full &= ~(UINT64_C(1) << word);
+}
+
+/*
+ * span_unused - the slots of a word that the owner holds as free ones.  Where
+ * another thread asks about a block it rightly holds, the block's bit left
+ * both bitmaps before its address was given away.
  */
 ALWAYS_INLINE uint64_t
-span_take_free(struct span *span, uint32_t word)
+span_unused(const struct span *span, uint32_t word)
 {
-	uint64_t mask = span_word_mask(span, word);
-	uint64_t bits = span->free[word] & mask;
+	const struct span_word *own = &span->own[word];
+	/* x86 loads in order, and span_claim() stores in order. */
+	uint64_t bits = __atomic_load_n(&own->free, __ATOMIC_ACQUIRE);
 
-	__atomic_store_n(&span->free[word], ~mask, __ATOMIC_RELAXED);
-	span->avail &= ~(UINT64_C(1) << word);
-	span->full &= ~(UINT64_C(1) << word);
-	return bits;
+	return bits | __atomic_load_n(&own->claimed, __ATOMIC_RELAXED);
 }
 
 /* span_note - keep what reports need of a block just allocated. */

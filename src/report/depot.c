@@ -23,11 +23,13 @@
 #include <errno.h>
 #include <string.h>
 
-#define STEP		16u
 /* Of the address space that metadata may take. */
 #define TABLE_PART	8
 #define TABLE_SIZE_MAX	(16 * GIB)
 #define BUCKET_BITS	16u
+
+uintptr_t depot_start;
+_Atomic(const struct stack *) depot_lately[1u << DEPOT_LATELY_BITS];
 
 static struct {
 	/* Fixed by depot_init(). */
@@ -50,7 +52,8 @@ depot_init(void)
 	depot.size = MIN(ALIGN_DOWN(meta_room() / TABLE_PART, ARCH_PAGE_SIZE),
 			 TABLE_SIZE_MAX);
 	depot.table = meta_reserve(depot.size);
-	depot.used = SITE_FIRST * STEP;
+	depot_start = (uintptr_t)depot.table;
+	depot.used = SITE_FIRST * DEPOT_STEP;
 	return depot.table == NULL ? -ENOMEM : 0;
 }
 
@@ -75,7 +78,7 @@ hash_frames(const uintptr_t *frames, uint32_t count)
 static uint32_t
 id_of(const struct stack *stack)
 {
-	return (uint32_t)(((const char *)stack - depot.table) / STEP);
+	return (uint32_t)(((const char *)stack - depot.table) / DEPOT_STEP);
 }
 
 static uint32_t
@@ -88,8 +91,13 @@ find(uint64_t hash, const uintptr_t *frames, uint32_t count)
 	for (; s != NULL; s = load_relaxed(&s->next))
 		if (s->hash == hash && s->count == count &&
 		    memcmp(s->frames, frames, count * sizeof(*frames)) == 0)
-			return id_of(s);
-	return 0;
+			break;
+	if (s == NULL)
+		return 0;
+	if (count == 1)
+		/* release [D] */
+		store_release(&depot_lately[depot_place(*frames)], s);
+	return id_of(s);
 }
 
 uint32_t
@@ -104,7 +112,7 @@ add_locked(uint64_t hash, const uintptr_t *frames, uint32_t count)
 	_Atomic(struct stack *) *bucket =
 		&depot.buckets[hash & bits_below(BUCKET_BITS)];
 	size_t size = ALIGN_UP(sizeof(struct stack) +
-			       count * sizeof(*frames), STEP);
+			       count * sizeof(*frames), DEPOT_STEP);
 	size_t committed = meta_commit(depot.table, depot.committed,
 				       depot.used + size, depot.size);
 	struct stack *s;
@@ -145,7 +153,7 @@ depot_stack(uint32_t id)
 {
 	if (id < SITE_FIRST)
 		return NULL;
-	return (const struct stack *)(depot.table + (size_t)id * STEP);
+	return (const struct stack *)(depot.table + (size_t)id * DEPOT_STEP);
 }
 
 void

@@ -6,6 +6,7 @@
 #define BILGE_DEPOT_H
 
 #include "base/base.h"
+#include "base/bits.h"
 
 #define DEPOT_DEPTH_MAX	128
 
@@ -30,6 +31,42 @@ uint32_t depot_intern(const uintptr_t *frames, uint32_t count);
 
 /* depot_find - the id of a known call stack, 0 if it is new.  Lock-free. */
 uint32_t depot_find(const uintptr_t *frames, uint32_t count);
+
+/*
+ * Stacks of one frame that were looked up lately, by a hash of it.
+ * Atomic: release [D] when one is put there.
+ */
+#define DEPOT_LATELY_BITS 10u
+extern _Atomic(const struct stack *)
+	depot_lately[1u << DEPOT_LATELY_BITS] HIDDEN;
+
+/* Fixed by depot_init(). */
+extern uintptr_t depot_start HIDDEN;
+
+/* An id is a stack's place in the table, in steps of so many bytes. */
+#define DEPOT_STEP	16u
+
+/* depot_place - where in depot_lately a frame's stack is. */
+ALWAYS_INLINE size_t
+depot_place(uintptr_t frame)
+{
+	return frame * UINT64_C(0x9e3779b97f4a7c15) >> (64 - DEPOT_LATELY_BITS);
+}
+
+/*
+ * depot_find_lately - as depot_find() for one frame, if that was looked up
+ * lately; else 0.  Context: any.
+ */
+ALWAYS_INLINE uint32_t
+depot_find_lately(uintptr_t frame)
+{
+	/* acquire [D] */
+	const struct stack *s = load_acquire(&depot_lately[depot_place(frame)]);
+
+	if (unlikely(s == NULL) || unlikely(s->frames[0] != frame))
+		return 0;
+	return (uint32_t)(((uintptr_t)s - depot_start) / DEPOT_STEP);
+}
 
 /* depot_stack - the call stack of an id; NULL for SITE_UNKNOWN and below. */
 const struct stack *depot_stack(uint32_t id);

@@ -17,6 +17,7 @@
 
 #include "base/bits.h"
 #include "base/maps.h"
+#include "base/sys.h"
 #include "heap/meta.h"
 #include "report/modules.h"
 #include "world/stop.h"
@@ -243,7 +244,7 @@ held_collect_stopped(void)
 	struct held *h = &held.now;
 	size_t count, tls_bytes = STATIC_TLS_SURPLUS;
 	const struct park_entry *e = stop_threads(&count);
-	uintptr_t own_tp = arch_thread_pointer();
+	int own_tid = sys_gettid();	/* others may share its descriptor */
 	uintptr_t own[ARCH_REGISTERS] = { 0 };
 	struct mapping m;
 
@@ -271,7 +272,7 @@ held_collect_stopped(void)
 			t->stack_end = candidate_find(t->sp, &b)
 				? span_slot_addr(b.span, b.slot) +
 				  span_slot_bytes(b.span) : 0;
-		if (t->tp == own_tp) {
+		if (t->tid == own_tid) {
 			memcpy(t->registers, own, sizeof(own));
 			t->has_registers = true;
 		}

@@ -23,6 +23,7 @@
 
 #include "collect/candidate.h"
 #include "collect/grey.h"
+#include "heap/blind.h"
 #include "heap/meta.h"
 #include "report/held.h"
 
@@ -57,7 +58,7 @@ is_white(const struct span *span, uint32_t slot)
 	if (leaks.choice == LEAKS_NEW &&
 	    (load_relaxed(&span->condemned[slot / WORD_BITS]) & bit) != 0)
 		return false;
-	/* Taken first, then unmarked: see blacken_word() in cache.c. */
+	/* Taken first, then unmarked: see claim_bits() in cache.c. */
 	if (!candidate_is_taken(span, slot))
 		return false;
 	atomic_thread_fence(memory_order_acquire);
@@ -134,26 +135,34 @@ count_block(const struct block *b, bool is_direct)
 		leaks.visit(b, is_direct);
 }
 
+/* search_words - what the words of a block lead to. */
+static void
+search_words(uintptr_t at, uintptr_t end)
+{
+	for (; at < end; at += sizeof(uintptr_t)) {
+		struct block next;
+
+		if (!candidate_locate(*(const uintptr_t *)at, &next) ||
+		    !is_white(next.span, next.slot) || !reach(&next))
+			continue;
+		if (leaks.is_second_pass) {
+			count_block(&next, false);
+			held_note_lost(next, at);
+		}
+		leaks.has_overflowed |= !grey_push(&leaks.grey, next);
+	}
+}
+
 /* search - all white blocks that a block leads to and that are new. */
 static void
 search(struct block b)
 {
 	do {
-		uintptr_t at, end;
+		uintptr_t at, end, next;
 
 		candidate_extent(&b, &at, &end);
-		for (; at < end; at += sizeof(uintptr_t)) {
-			struct block next;
-
-			if (!candidate_locate(*(const uintptr_t *)at, &next) ||
-			    !is_white(next.span, next.slot) || !reach(&next))
-				continue;
-			if (leaks.is_second_pass) {
-				count_block(&next, false);
-				held_note_lost(next, at);
-			}
-			leaks.has_overflowed |= !grey_push(&leaks.grey, next);
-		}
+		for (; blind_next(&at, end, &next); at = next)
+			search_words(at, next);
 	} while (grey_pop(&leaks.grey, &b));
 }
 

@@ -149,10 +149,11 @@ grow_exempt_locked(void)
 	return true;
 }
 
-void
+bool
 ledger_exempt_all(void)
 {
-	store_relaxed(&ledger.all_exempt, true);
+	return !atomic_exchange_explicit(&ledger.all_exempt, true,
+					 memory_order_relaxed);
 }
 
 void

@@ -32,8 +32,11 @@ void ledger_reclaimed(uint32_t site, bool is_direct, uint64_t bytes);
 void ledger_exempt(uint32_t site);
 bool ledger_is_exempt(uint32_t site);
 
-/* ledger_exempt_all - a reclaimed block was still in use: no more of that. */
-void ledger_exempt_all(void);
+/*
+ * ledger_exempt_all - a reclaimed block was still in use: no more of that.
+ * Returns: false when all were exempt before.
+ */
+bool ledger_exempt_all(void);
 
 /* ledger_find - a copy of an account; false when there is none. */
 bool ledger_find(uint32_t site, bool is_direct, struct account *ret);

@@ -263,9 +263,10 @@ record_say_modules(struct record *r)
 }
 
 static void
-put_frames(struct fmt *f, const uintptr_t *frames, uint32_t count)
+put_stack(struct fmt *f, const char *key, const uintptr_t *frames,
+	  uint32_t count)
 {
-	fmt_text(f, ",\"frames\":[");
+	fmt_print(f, ",\"%s\":[", key);
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t id = modules_lookup(frames[i] - 1);
 		const char *symbol;
@@ -286,6 +287,12 @@ put_frames(struct fmt *f, const uintptr_t *frames, uint32_t count)
 		fmt_char(f, '}');
 	}
 	fmt_char(f, ']');
+}
+
+static void
+put_frames(struct fmt *f, const uintptr_t *frames, uint32_t count)
+{
+	put_stack(f, "frames", frames, count);
 }
 
 /* note_modules - see to it that all modules of these frames are known. */
@@ -468,6 +475,7 @@ struct resurrection {
 	uint32_t site;
 	uintptr_t address;
 	const char *how;
+	uintptr_t pc;
 };
 
 static void
@@ -475,10 +483,14 @@ write_resurrected(struct record *r, const void *argument)
 {
 	const struct resurrection *a = argument;
 	const struct stack *stack = depot_stack(a->site);
+	/* As a return address, which is what frames are. */
+	const uintptr_t after = a->pc + 1;
 	struct event e;
 
 	if (stack != NULL)
 		note_modules(stack->frames, stack->count);
+	if (a->pc != 0)
+		note_modules(&after, 1);
 	record_say_modules(r);
 	if (!record_begin_event(&e, r, "resurrected"))
 		return;
@@ -486,15 +498,18 @@ write_resurrected(struct record *r, const void *argument)
 	put_number(&e.fmt, "site", a->site);
 	fmt_print(&e.fmt, ",\"address\":\"%p\",\"how\":\"%s\"",
 		  (void *)a->address, a->how);
+	if (a->pc != 0)
+		put_stack(&e.fmt, "touched_by", &after, 1);
 	put_frames(&e.fmt, stack != NULL ? stack->frames : NULL,
 		   stack != NULL ? stack->count : 0);
 	record_end_event(&e);
 }
 
 void
-record_resurrected(uint32_t site, uintptr_t address, const char *how)
+record_resurrected(uint32_t site, uintptr_t address, const char *how,
+		   uintptr_t pc)
 {
-	const struct resurrection r = { site, address, how };
+	const struct resurrection r = { site, address, how, pc };
 
 	record_write(write_resurrected, &r);
 }

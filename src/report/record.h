@@ -78,9 +78,11 @@ void record_end_to(struct record *record, int exit_status);
 
 /*
  * record_resurrected - a condemned block has come back.
- * Units: how, "reached", "changed" or "freed".
+ * Units: how, "reached", "changed", "freed" or "touched"; pc, the instruction
+ *        that touched it, 0 when it is not known.
  */
-void record_resurrected(uint32_t site, uintptr_t address, const char *how);
+void record_resurrected(uint32_t site, uintptr_t address, const char *how,
+			uintptr_t pc);
 
 /* record_is_kept - is there a file that somebody asked for? */
 bool record_is_kept(void);

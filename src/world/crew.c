@@ -28,10 +28,14 @@
 /* Our own thread-local variables, and what the linker puts between them. */
 #define OWN_TLS_MAX	(4 * KIB)
 
+/* A tid may be another thread's soon after: it is not asked for for ever. */
+#define GONE_TRIES	10000u
+
 static struct member {
 	/* Atomic: its tid; see E1. */
 	_Atomic uint32_t tid;
 	/* Owned by whoever starts and joins it. */
+	int born;		/* its tid, also when it has ended */
 	void *memory;
 	size_t size;
 	void (*work)(void *);
@@ -85,7 +89,10 @@ crew_start(unsigned member, void (*work)(void *), void *argument)
 	tid = arch_clone_thread((uintptr_t)m->memory + STACK_SIZE, area,
 				&m->tid, run_member, m);
 	sys_sigprocmask(SIG_SETMASK, &mask, NULL);
-	return tid < 0 ? (int)tid : 0;
+	if (tid < 0)
+		return (int)tid;
+	m->born = (int)tid;
+	return 0;
 }
 
 bool
@@ -100,6 +107,11 @@ crew_join(unsigned member)
 	struct member *m = &crew[member];
 
 	sys_wait_cleared(&m->tid);				/* E1 */
+	/* The process has one thread less a little later. */
+	for (unsigned tries = 0; m->born != 0 && tries < GONE_TRIES &&
+	     sys_tgkill(sys_getpid(), m->born, 0) == 0; tries++)
+		sys_sched_yield();
+	m->born = 0;
 	if (m->memory != NULL)
 		meta_unmap(m->memory, m->size);
 	m->memory = NULL;
@@ -110,6 +122,7 @@ crew_fork_child(void)
 {
 	for (unsigned i = 0; i < CREW_MAX; i++) {
 		store_relaxed(&crew[i].tid, 0);
+		crew[i].born = 0;
 		if (crew[i].memory != NULL)
 			meta_unmap(crew[i].memory, crew[i].size);
 		crew[i].memory = NULL;

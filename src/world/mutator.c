@@ -323,8 +323,39 @@ mutator_end(bool keep_result)
 	mutator_unmask_signals(mask);
 }
 
-static void
-release_result(uintptr_t tp, bool is_detached)
+int
+mutator_tid_of(uintptr_t tp)
+{
+	struct mutator *m;
+	uint64_t mask;
+	int tid;
+
+	mutator_mask_signals(&mask);
+	mutator_lock();
+	m = find_tp_locked(tp);
+	tid = m != NULL ? m->tid : 0;
+	mutator_unlock();
+	mutator_unmask_signals(mask);
+	return tid;
+}
+
+void
+mutator_joined(uintptr_t tp, int tid)
+{
+	struct mutator *m;
+	uint64_t mask;
+
+	mutator_mask_signals(&mask);
+	mutator_lock();
+	m = find_ended_locked(tp);
+	if (m != NULL && m->tid == tid)
+		unlink_locked(m);
+	mutator_unlock();
+	mutator_unmask_signals(mask);
+}
+
+void
+mutator_detached(uintptr_t tp)
 {
 	struct mutator *m;
 	uint64_t mask;
@@ -335,21 +366,9 @@ release_result(uintptr_t tp, bool is_detached)
 	if (m != NULL && m->state == MUTATOR_ENDED)
 		unlink_locked(m);
 	else if (m != NULL)
-		m->is_detached |= is_detached;
+		m->is_detached = true;
 	mutator_unlock();
 	mutator_unmask_signals(mask);
-}
-
-void
-mutator_joined(uintptr_t tp)
-{
-	release_result(tp, false);
-}
-
-void
-mutator_detached(uintptr_t tp)
-{
-	release_result(tp, true);
 }
 
 size_t

@@ -29,13 +29,13 @@ struct mutator {
 	struct cache *cache;
 	uint32_t ignore_depth;		/* nesting of __lsan_disable() */
 	uint32_t is_unwinding;
+	int64_t sample_left;		/* bytes until the next kept stack */
 	void *unwinder_data;		/* libunwind's for this thread */
 	/*
 	 * A call stack while it is looked up.  Not on the thread's own stack:
 	 * there, what was below would stay in it and look like pointers.
 	 */
 	uintptr_t frames[MUTATOR_FRAMES_MAX];
-	int64_t sample_left;		/* bytes until the next kept stack */
 	size_t unpaced;			/* bytes the pacer has not heard of */
 
 	/* Guarded by RANK_MUTATORS. */
@@ -114,8 +114,14 @@ struct mutator *mutator_register(bool has_own_stack);
  */
 void mutator_end(bool keep_result);
 
+/*
+ * mutator_tid_of - of the latest thread that had this descriptor; 0: none.
+ * Asked before a join: afterwards the descriptor may be another thread's.
+ */
+int mutator_tid_of(uintptr_t tp);
+
 /* mutator_joined - nobody needs the result of this ended thread any more. */
-void mutator_joined(uintptr_t tp);
+void mutator_joined(uintptr_t tp, int tid);
 
 /* mutator_detached - nobody will ever need the result of this thread. */
 void mutator_detached(uintptr_t tp);

@@ -47,6 +47,7 @@ struct park_entry {
 	int task;		/* its name in /proc: another namespace's tid */
 	/* Stopper only. */
 	bool is_gone;		/* it ended before it parked */
+	bool is_knocked;	/* it got the last signal, see stop.c */
 	bool is_away;		/* the kernel keeps it, until a child is gone */
 	struct park *park;	/* of its mutator, or `own` */
 	struct park_entry *next;	/* with a tid of the same hash */

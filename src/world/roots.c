@@ -152,8 +152,14 @@ static bool
 was_written(const struct mapping *m)
 {
 	/* [vvar] is the kernel's, and not all of it can be read. */
-	if (!m->readable || m->shared || has_prefix(m->path, "[v"))
+	if (!m->readable || has_prefix(m->path, "[v"))
 		return false;
+	/* Of files that others share: memory, not databases and fonts. */
+	if (m->shared)
+		return m->inode == 0 || has_prefix(m->path, "/memfd:") ||
+		       has_prefix(m->path, "/dev/shm/") ||
+		       has_prefix(m->path, "/dev/zero") ||
+		       has_prefix(m->path, "/SYSV");
 	return m->inode == 0 || pages_can_tell() ||
 	       (!m->executable && m->end - m->start <= READ_ONLY_MAX);
 }

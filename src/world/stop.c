@@ -73,6 +73,8 @@ static struct {
 	uint64_t signal_ns;	/* when the first was signalled */
 	int pid;
 	int self;
+	bool has_last_signal;	/* it is ours */
+	struct sys_action last_action;	/* whose it was */
 	bool is_self_listed;
 	bool is_leader_dead;	/* the main thread has ended: a task for ever */
 	int tasks;		/* the task list, open: descriptor or -errno */
@@ -89,6 +91,23 @@ stop_set_signal(int sig)
 {
 	stop.sig = sig;
 	mutator_set_stop_signal(sig);
+}
+
+/*
+ * The last signal: glibc's own for setuid(2) and its kin, SIGSETXID.  Its
+ * helper thread for timers (SIGEV_THREAD) blocks every signal but this one for
+ * as long as it lives.  It is ours only while a stop needs it.
+ */
+#define LAST_SIGNAL	33
+
+static void
+handle_last_signal(int sig, siginfo_t *info, void *context)
+{
+	if (info->si_code == SI_QUEUE && info->si_value.sival_ptr == &stop)
+		park_enter_signal(context);
+	/* SIG_DFL and SIG_IGN are 0 and 1. */
+	else if ((uintptr_t)stop.last_action.handler > 1)
+		stop.last_action.handler(sig, info, context);
 }
 
 static void
@@ -269,17 +288,17 @@ is_task_gone(int task)
 }
 
 static bool
-is_signal_blocked(int task)
+is_signal_blocked(int task, int sig)
 {
 	char mask[32];
-	size_t digit = 16 - 1 - (size_t)(stop.sig - 1) / 4;
+	size_t digit = 16 - 1 - (size_t)(sig - 1) / 4;
 
 	if (task_line(task, "SigBlk:", mask, sizeof(mask)) != 0 ||
 	    strlen(mask) != 16)
 		return false;
 	return ((mask[digit] <= '9' ? mask[digit] - '0'
 				    : mask[digit] - 'a' + 10) >>
-		((stop.sig - 1) % 4)) & 1;
+		((sig - 1) % 4)) & 1;
 }
 
 /* parse_number - the next word of a text, 0x or not. */
@@ -529,6 +548,25 @@ is_missing(const struct park_entry *e)
 	       load_relaxed(&e->park->epoch) != stop.epoch;
 }
 
+/* knock - a thread that blocks the stop signal may not block the last one. */
+static void
+knock(struct park_entry *e)
+{
+	if (e->is_knocked || task_of(e) == 0 ||
+	    !is_signal_blocked(task_of(e), stop.sig) ||
+	    is_signal_blocked(task_of(e), LAST_SIGNAL))
+		return;
+	if (!stop.has_last_signal) {
+		if (sys_sigaction_exchange(LAST_SIGNAL, NULL,
+					   &stop.last_action) != 0)
+			return;
+		stop.has_last_signal = true;
+		sys_sigaction(LAST_SIGNAL, handle_last_signal,
+			      SA_SIGINFO | SA_RESTART | SA_ONSTACK);
+	}
+	e->is_knocked = sys_tgqueue(stop.pid, e->tid, LAST_SIGNAL, &stop) == 0;
+}
+
 /* drop_gone - look whether those we wait for still exist; in /proc, if long. */
 static void
 drop_gone(bool is_long)
@@ -541,7 +579,9 @@ drop_gone(bool is_long)
 
 		if (!is_missing(e))
 			continue;
-		if (sys_tgkill(stop.pid, e->tid, 0) == -ESRCH) {
+		/* One of ours, listed before it could say so, never parks. */
+		if (is_exempt(e->tid) ||
+		    sys_tgkill(stop.pid, e->tid, 0) == -ESRCH) {
 			set_gone(e);
 		} else if (e->park->spawn_sp != 0 &&
 			   is_away(e->park, task_of(e), &sp)) {	/* T2 */
@@ -554,6 +594,8 @@ drop_gone(bool is_long)
 			   looks++ < LOOKS_MAX && is_task_gone(task_of(e))) {
 			stop.is_leader_dead |= e->tid == stop.pid;
 			set_gone(e);
+		} else if (is_long) {
+			knock(e);
 		}
 	}
 }
@@ -604,7 +646,7 @@ explain(struct stop_failure *ret)
 		if (!is_missing(e))
 			continue;
 		ret->tid = e->tid;
-		ret->is_blocked = is_signal_blocked(task_of(e));
+		ret->is_blocked = is_signal_blocked(task_of(e), stop.sig);
 		if (ret->is_blocked)
 			ret->what = "it blocks the stop signal";
 	}
@@ -661,6 +703,9 @@ close_tasks(void)
 void
 stop_end(void)
 {
+	if (stop.has_last_signal)
+		sys_sigaction_exchange(LAST_SIGNAL, &stop.last_action, NULL);
+	stop.has_last_signal = false;
 	park_stop_end();
 	close_tasks();
 	mutator_unlock();

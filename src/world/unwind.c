@@ -241,7 +241,14 @@ static void
 seal_relro(const struct link_map *map)
 {
 	const struct module *m;
-	uint32_t index = modules_find((uintptr_t)map->l_ld);
+	uint64_t mask;
+	uint32_t index;
+
+	mutator_hold();
+	mutator_mask_signals(&mask);
+	index = modules_find((uintptr_t)map->l_ld);
+	mutator_unmask_signals(mask);
+	mutator_release();
 
 	if (index == MODULE_NONE)
 		return;

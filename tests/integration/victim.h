@@ -66,10 +66,21 @@ reveal(uintptr_t hidden)
 	return (void *)~hidden;
 }
 
-/* Vector registers keep what memcpy and the like last moved through them. */
+/*
+ * Registers that a call need not preserve keep what was last in them: vector
+ * registers what memcpy moved, others what some function looked at.
+ */
 static ALWAYS_INLINE void
 scrub_registers(void)
 {
+	__asm__ volatile(
+	    "xorl %%eax, %%eax\n\txorl %%ecx, %%ecx\n\t"
+	    "xorl %%edx, %%edx\n\txorl %%esi, %%esi\n\t"
+	    "xorl %%edi, %%edi\n\txorl %%r8d, %%r8d\n\t"
+	    "xorl %%r9d, %%r9d\n\txorl %%r10d, %%r10d\n\t"
+	    "xorl %%r11d, %%r11d"
+	    : : : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11",
+	    "memory");
 #define ZERO16(n)	"pxor %%xmm" #n ", %%xmm" #n "\n\t"
 #define ZERO512(n)	"vpxorq %%zmm" #n ", %%zmm" #n ", %%zmm" #n "\n\t"
 	__asm__ volatile(

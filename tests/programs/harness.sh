@@ -20,12 +20,26 @@
 #	$work	a place for what is not to be compared
 #
 # Names of files, ports and dates are the same in both runs.
+#
+# "TEST reclaim" instead of "TEST" collects while the programs run: a cycle
+# every 50 ms, each mark checked by a second one, and leaks are reclaimed.
 
 set -eu
 
 script=$(realpath "$0")
 test_name=$(basename "$script" .sh)
 failed=0
+
+# The settings of a test beside BILGE_REPORT and BILGE_RECORD.
+mode=${1-check}
+case $mode in
+reclaim)
+	settings="BILGE_LEAKS=reclaim BILGE_INTERVAL=50ms BILGE_VERIFY=1
+		BILGE_GRACE=1 ${PROGRAMS_SETTINGS-}"
+	test_name=$test_name-reclaim
+	;;
+*)	settings=${PROGRAMS_SETTINGS-} ;;
+esac
 
 # status COMMAND... - run it and tell how it ended, whatever that is.  What the
 # shell itself says of a signal, with a process number, is dropped.
@@ -68,6 +82,9 @@ if test "${1-}" = --case; then
 	if test "$WITH_BILGE" = yes; then
 		export LD_PRELOAD=$PRELOAD_LIB
 		export BILGE_REPORT=none BILGE_RECORD=$RECORDS/%e.%p
+		for setting in $SETTINGS; do
+			export "${setting?}"
+		done
 	fi
 	# A daemon does not outlive a case that fails.
 	trap 'ended=$?; kill $(jobs -p) 2>/dev/null || true; exit $ended' EXIT
@@ -117,6 +134,7 @@ run_once()
 		# Its own process group: what hangs goes with all its children.
 		in_clean_environment \
 			WITH_BILGE="$with_bilge" RECORDS="$result.records" \
+			SETTINGS="$settings" \
 			timeout -k 5 "${case_limit:-120}" \
 			bash "$script" --case "$case_name" \
 			</dev/null >"$result/out" 2>"$result/err"

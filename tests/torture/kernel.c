@@ -159,6 +159,7 @@ take_signal(const sigset_t *set)
 	scrub();
 }
 
+/* Of two that wait with one number, nobody can tell which was taken. */
 WAY(signal_pending, ANYWHERE)
 {
 	sigset_t set;
@@ -166,7 +167,8 @@ WAY(signal_pending, ANYWHERE)
 	block_signal(SIGRTMIN + 5, &set);
 	queue_to_self(SIGRTMIN + 5, seat->lost);
 	take_signal(&set);
-	queue_to_self(SIGRTMIN + 5, seat->kept);
+	block_signal(SIGRTMIN + 6, &set);
+	queue_to_self(SIGRTMIN + 6, seat->kept);
 }
 
 static NOINLINE void
@@ -180,7 +182,7 @@ queue_to_process(int sig, uintptr_t hidden)
 	scrub();
 }
 
-/* The signal is blocked by every thread (torture.c). */
+/* These signals are blocked by every thread (torture.c). */
 WAY(signal_pending_for_all, MAIN_ONLY)
 {
 	sigset_t set;
@@ -188,7 +190,7 @@ WAY(signal_pending_for_all, MAIN_ONLY)
 	block_signal(TORTURE_SIGNAL, &set);
 	queue_to_process(TORTURE_SIGNAL, seat->lost);
 	take_signal(&set);
-	queue_to_process(TORTURE_SIGNAL, seat->kept);
+	queue_to_process(TORTURE_SIGNAL + 1, seat->kept);
 }
 
 static mqd_t

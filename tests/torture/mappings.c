@@ -180,12 +180,6 @@ WAY(mapping_code, ANYWHERE)
 	hold_protected(seat, (void **)map_pages(SIZE), PROT_READ | PROT_EXEC);
 }
 
-/* Out of reach for now; what it held is there when it is opened again. */
-WAY(mapping_closed, ANYWHERE)
-{
-	hold_protected(seat, (void **)map_pages(SIZE), PROT_NONE);
-}
-
 WAY(mapping_write_only, ANYWHERE)
 {
 	hold_protected(seat, (void **)map_pages(SIZE), PROT_WRITE);

@@ -4,6 +4,7 @@
  */
 #include "torture.h"
 
+#include <signal.h>
 #include <sys/syscall.h>
 
 /* How to get a hidden address through rax to where it is held. */
@@ -92,4 +93,13 @@ WAY(red_zone, ANYWHERE)
 {
 	__asm__ volatile(HOLD("movq %%rax, -128(%%rsp)") REST OPERANDS
 	    : "rax", "rcx", "r11", "memory");
+}
+
+/* The same, with no signal frame below it: handlers run elsewhere. */
+WAY(red_zone_alone, ANYWHERE)
+{
+	stack_t stack = { .ss_sp = map_pages(65536), .ss_size = 65536 };
+
+	CHECK(sigaltstack(&stack, NULL) == 0);
+	hold_red_zone(seat);
 }

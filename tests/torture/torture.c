@@ -198,6 +198,7 @@ main(int argc, char **argv)
 	torture_argv = argv;
 	sigemptyset(&blocked);
 	sigaddset(&blocked, TORTURE_SIGNAL);
+	sigaddset(&blocked, TORTURE_SIGNAL + 1);
 	CHECK(pthread_sigmask(SIG_BLOCK, &blocked, NULL) == 0);
 	for (chosen = ways; chosen != NULL; chosen = chosen->next)
 		if (strcmp(chosen->name, argv[1]) == 0)

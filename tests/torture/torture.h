@@ -83,7 +83,7 @@ __attribute__((noreturn)) void finish(void);
 /* What main was given. */
 extern char **torture_argv;
 
-/* A signal that every thread blocks. */
+/* A signal that every thread blocks, and so it does the next one. */
 #define TORTURE_SIGNAL	(SIGRTMIN + 7)
 
 /* holding - counted up by a way that comes to rest without a call. */

@@ -423,6 +423,66 @@ START_TEST(test_visited)
 }
 END_TEST
 
+/* ------------------------------------------------------ what is touched first */
+
+/* A program that needs a block at a time gets few in turn, and soon the same. */
+START_TEST(test_windows)
+{
+	unit_heap(0, false);
+	for (unsigned class = 0; class < CLASS_COUNT; class++) {
+		size_t size = sizeclass_slot_size[class];
+		size_t window = MIN(MAX(8 * KIB / size, 2u), WORD_BITS);
+		uintptr_t held = (uintptr_t)heap_alloc(size, false);
+
+		for (unsigned i = 0; i < 1000; i++) {
+			uintptr_t p = (uintptr_t)heap_alloc(size, false);
+
+			expect(p > held && p < held + window * size);
+			expect(heap_free_fast((void *)p));
+		}
+	}
+	ck_assert_uint_eq(unit_check_heap(), CLASS_COUNT);
+}
+END_TEST
+
+/* The span that it empties again and again stays, whatever else is kept. */
+START_TEST(test_emptied)
+{
+	unit_heap(0, false);
+	for (unsigned class = 0; class < CLASS_COUNT; class++) {
+		size_t size = sizeclass_slot_size[class];
+		struct span *span = NULL;
+
+		for (unsigned i = 0; i < 200; i++) {
+			void *p = heap_alloc(size, false);
+
+			expect(i == 0 || arena_span_of((uintptr_t)p) == span);
+			span = arena_span_of((uintptr_t)p);
+			expect(heap_free_fast(p));
+			expect(arena_span_of((uintptr_t)p) == span);
+		}
+	}
+	ck_assert_uint_eq(unit_check_heap(), 0);
+	heap_trim();
+	ck_assert_uint_eq(arena_used_bytes(), 0);
+}
+END_TEST
+
+/* Virgin slots are zero, and given as such, also where words are shared. */
+START_TEST(test_virgin)
+{
+	unit_heap(0, false);
+	for (size_t i = 0; i < MANY; i++) {
+		many[i] = heap_alloc(500, true);
+		for (size_t at = 0; at < 500; at++)
+			expect(((char *)many[i])[at] == 0);
+		memset(many[i], 0xa7, 500);
+		if (i % 3 == 0)
+			expect(heap_free_fast(many[i]));
+	}
+}
+END_TEST
+
 /* ---------------------------------------------------- claimed is black (H3) */
 
 static void
@@ -480,7 +540,7 @@ END_TEST
 START_TEST(test_freed_is_black)
 {
 	unit_heap(1, true);
-	/* Of words that were used before, frees go back into the claim. */
+	/* Some never used before, some freed before. */
 	for (unsigned n = 0; n < 2; n++) {
 		for (size_t i = 0; i < MANY; i++)
 			many[i] = heap_alloc(i % 50, false);
@@ -531,6 +591,9 @@ main(void)
 	unit_case(suite, "returned_at_once", test_returned_at_once);
 	unit_case(suite, "passed_on", test_passed_on);
 	unit_case(suite, "visited", test_visited);
+	unit_case(suite, "windows", test_windows);
+	unit_case(suite, "emptied", test_emptied);
+	unit_case(suite, "virgin", test_virgin);
 	unit_case(suite, "claims_are_black", test_claims_are_black);
 	unit_case(suite, "returned_is_black", test_returned_is_black);
 	unit_case(suite, "freed_is_black", test_freed_is_black);

@@ -5,6 +5,7 @@
 
 #include "collect/candidate.h"
 
+#include <pthread.h>
 #include <string.h>
 
 static const struct way {
@@ -125,6 +126,76 @@ START_TEST(test_taken)
 }
 END_TEST
 
+/* ------------------------------------------------- while the program runs */
+
+static uintptr_t kept[200];
+static _Atomic bool is_over;
+
+/* Spans come and go, words are claimed, slots freed by others all around. */
+static void *
+churn(void *argument)
+{
+	uint64_t state = unit_seed((unsigned)(uintptr_t)argument);
+	void *blocks[64] = { NULL };
+
+	heap_thread_begin(true);
+	while (!load_relaxed(&is_over)) {
+		size_t i = unit_random(&state, 64);
+
+		if (blocks[i] != NULL)
+			expect(heap_free(blocks[i]) == HEAP_DONE);
+		blocks[i] = heap_alloc(unit_random_size(&state, 200000),
+				       false);
+		if (unit_random(&state, 1000) == 0)
+			heap_trim();
+	}
+	for (size_t i = 0; i < 64; i++)
+		if (blocks[i] != NULL)
+			expect(heap_free(blocks[i]) == HEAP_DONE);
+	heap_thread_end(false);
+	return NULL;
+}
+
+/* Of a block that is held all the time it is never said that it is none. */
+START_TEST(test_running)
+{
+	uint64_t state = unit_seed(9), answers = 0;
+	pthread_t threads[2];
+
+	unit_heap(ways[_i].pad, ways[_i].with_sites);
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		kept[i] = (uintptr_t)heap_alloc(
+			1 + unit_random_size(&state, 200000), false);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		expect(pthread_create(&threads[i], NULL, churn,
+				      (void *)(i + 10)) == 0);
+	span_defer(true);
+	for (unsigned n = 0; n < 1000000; n++) {
+		size_t i = unit_random(&state, ARRAY_LEN(kept));
+		struct block b;
+
+		expect(candidate_locate(kept[i], &b));
+		expect(candidate_is_taken(b.span, b.slot));
+		expect((span_is_large(b.span) ? b.span->base
+			: span_slot_addr(b.span, b.slot)) == kept[i]);
+		/* And of any other word something can be said. */
+		if (candidate_locate(arena_view.base +
+			unit_random(&state, 64 * MIB), &b))
+			answers += candidate_is_taken(b.span, b.slot);
+		if (n % 10000 == 0) {
+			span_defer(false);
+			span_defer(true);
+		}
+	}
+	store_relaxed(&is_over, true);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	span_defer(false);
+	ck_assert_uint_gt(answers, 0);
+	unit_check_heap();
+}
+END_TEST
+
 START_TEST(test_outside)
 {
 	static int data;
@@ -213,7 +284,7 @@ main(void)
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "inside", test_inside }, { "aligned", test_aligned },
 		{ "free_slots", test_free_slots }, { "taken", test_taken },
-		{ "outside", test_outside },
+		{ "running", test_running }, { "outside", test_outside },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)

@@ -245,16 +245,15 @@ END_TEST
 static void *
 be_deaf(void *argument)
 {
-	sigset_t all;
+	uint64_t mask;
 
 	(void)argument;
 	heap_thread_begin(true);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	unit_block_all(&mask);
 	store_release(&ready, 1);
 	while (!load_acquire(&is_over))
 		usleep(1000);
-	pthread_sigmask(SIG_UNBLOCK, &all, NULL);
+	sys_sigprocmask(SIG_SETMASK, &mask, NULL);
 	heap_thread_end(false);
 	return NULL;
 }

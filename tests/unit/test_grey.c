@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Blocks that one thread's list holds before the pool sees any. */
 #define CHUNK	511u
@@ -248,6 +249,8 @@ START_TEST(test_wake)
 	grey_join();
 	grey_join();
 	expect(pthread_create(&thread, NULL, wait_for_work, &has_work) == 0);
+	/* It sleeps by now: who adds a chunk must wake it (L2). */
+	usleep(50000);
 	for (uint32_t n = 0; n <= 2 * CHUNK; n++)
 		expect(grey_push(&grey, block_of(n)));
 	pthread_join(thread, NULL);

@@ -14,6 +14,13 @@
 #include <string.h>
 #include <sys/resource.h>
 
+/* free_block - as free does it. */
+static enum heap_verdict
+free_block(void *block)
+{
+	return heap_free_fast(block) ? HEAP_DONE : heap_free(block);
+}
+
 #define BLOCKS		3000
 
 /* Each way the heap is used: a pad of 1 comes with sites, as in bilge.c. */
@@ -120,7 +127,7 @@ drop(struct model *m)
 	check(m);
 	/* To the heap everything is as it was given: contents are ours. */
 	memset(m->block, 0xdb, m->size);
-	expect(heap_free(m->block) == HEAP_DONE);
+	expect(free_block(m->block) == HEAP_DONE);
 	m->block = NULL;
 	count--;
 }
@@ -249,7 +256,7 @@ START_TEST(test_sizes)
 	ck_assert_ptr_null(heap_alloc_aligned(PTRDIFF_MAX - 5, 64));
 	ck_assert_int_eq(heap_resize(a, SIZE_MAX, &b), HEAP_NO_MEMORY);
 	ck_assert_int_eq(heap_resize(a, PTRDIFF_MAX, &b), HEAP_NO_MEMORY);
-	ck_assert_int_eq(heap_free(a), HEAP_DONE);
+	ck_assert_int_eq(free_block(a), HEAP_DONE);
 }
 END_TEST
 
@@ -282,8 +289,8 @@ START_TEST(test_usable)
 			memset(q, 2, heap_usable_size(q));
 			for (size_t i = 0; i < usable; i++)
 				expect(p[i] == 1);
-			expect(heap_free(p) == HEAP_DONE);
-			expect(heap_free(q) == HEAP_DONE);
+			expect(free_block(p) == HEAP_DONE);
+			expect(free_block(q) == HEAP_DONE);
 		}
 	ck_assert(heap_size_was_asked());
 	ck_assert_uint_eq(unit_check_heap(), 0);
@@ -311,7 +318,7 @@ START_TEST(test_aligned)
 				       size);
 			}
 			memset(p, 1, size);
-			expect(heap_free(p) == HEAP_DONE);
+			expect(free_block(p) == HEAP_DONE);
 		}
 	ck_assert_uint_eq(unit_check_heap(), 0);
 }
@@ -325,7 +332,7 @@ static void *
 free_elsewhere(void *block)
 {
 	heap_thread_begin(true);
-	elsewhere = heap_free(block);
+	elsewhere = free_block(block);
 	heap_thread_end(false);
 	return NULL;
 }
@@ -348,8 +355,8 @@ free_twice(size_t size)
 	void *moved;
 
 	/* By the same thread. */
-	expect(heap_free(p) == HEAP_DONE);
-	expect(heap_free(p) == HEAP_DOUBLE_FREE);
+	expect(free_block(p) == HEAP_DONE);
+	expect(free_block(p) == HEAP_DOUBLE_FREE);
 	expect(verdict_elsewhere(p) == HEAP_DOUBLE_FREE);
 	expect(heap_resize(p, 10, &moved) == HEAP_DOUBLE_FREE);
 	expect(heap_usable_size(p) == 0);
@@ -358,9 +365,9 @@ free_twice(size_t size)
 	p = heap_alloc(size, false);
 	expect(verdict_elsewhere(p) == HEAP_DONE);
 	expect(verdict_elsewhere(p) == HEAP_DOUBLE_FREE);
-	expect(heap_free(p) == HEAP_DOUBLE_FREE);
+	expect(free_block(p) == HEAP_DOUBLE_FREE);
 	expect(heap_resize(p, 10, &moved) == HEAP_DOUBLE_FREE);
-	expect(heap_free(near) == HEAP_DONE);
+	expect(free_block(near) == HEAP_DONE);
 	/* What was wrong has changed nothing. */
 	expect(unit_check_heap() == 0);
 }
@@ -387,11 +394,36 @@ START_TEST(test_double_free_of_words)
 	for (size_t i = 0; i < ARRAY_LEN(many); i++)
 		many[i] = heap_alloc(48, false);
 	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
-		expect(heap_free(many[i]) == HEAP_DONE);
-		expect(heap_free(many[i]) == HEAP_DOUBLE_FREE);
-		expect(heap_free(many[i / 2]) == HEAP_DOUBLE_FREE);
+		expect(free_block(many[i]) == HEAP_DONE);
+		expect(free_block(many[i]) == HEAP_DOUBLE_FREE);
+		expect(free_block(many[i / 2]) == HEAP_DOUBLE_FREE);
 	}
 	ck_assert_uint_eq(unit_check_heap(), 0);
+}
+END_TEST
+
+/* What was freed, is claimed again, and waits there to be given out. */
+START_TEST(test_double_free_of_claimed)
+{
+	static void *many[200];
+	void *again;
+
+	way = &ways[_i];
+	unit_heap(way->pad, way->with_sites);
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		many[i] = heap_alloc(48, false);
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		expect(free_block(many[i]) == HEAP_DONE);
+	for (size_t n = 1; n <= ARRAY_LEN(many); n++) {
+		again = heap_alloc(48, false);
+		for (size_t i = 0; i < ARRAY_LEN(many); i++)
+			if (many[i] == again)
+				many[i] = NULL;
+		for (size_t i = 0; i < ARRAY_LEN(many); i++)
+			expect(many[i] == NULL ||
+			       free_block(many[i]) == HEAP_DOUBLE_FREE);
+		expect(unit_check_heap() == n);
+	}
 }
 END_TEST
 
@@ -404,14 +436,14 @@ free_wrong(size_t size)
 
 	memset(p, 0x5a, size);
 	for (size_t at = 1; at < MIN(size + 1, slot); at = at * 2 + 1) {
-		expect(heap_free(p + at) == HEAP_INVALID);
+		expect(free_block(p + at) == HEAP_INVALID);
 		expect(verdict_elsewhere(p + at) == HEAP_INVALID);
 		expect(heap_resize(p + at, 5, &moved) == HEAP_INVALID);
 		expect(heap_usable_size(p + at) == 0);
 	}
 	for (size_t at = 0; at < size; at++)
 		expect(p[at] == 0x5a);
-	expect(heap_free(p) == HEAP_DONE);
+	expect(free_block(p) == HEAP_DONE);
 }
 
 START_TEST(test_invalid)
@@ -436,8 +468,8 @@ START_TEST(test_invalid_rest)
 
 		for (uintptr_t at = span_slot_addr(span, span->slot_count);
 		     at < end; at += 16)
-			expect(heap_free((void *)at) == HEAP_INVALID);
-		expect(heap_free(p) == HEAP_DONE);
+			expect(free_block((void *)at) == HEAP_INVALID);
+		expect(free_block(p) == HEAP_DONE);
 	}
 }
 END_TEST
@@ -457,13 +489,13 @@ START_TEST(test_foreign)
 	unit_heap(way->pad, way->with_sites);
 	expect(heap_alloc(10, false) != NULL);
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-		expect(heap_free(wrong[i]) == HEAP_FOREIGN);
+		expect(free_block(wrong[i]) == HEAP_FOREIGN);
 		expect(heap_resize(wrong[i], 5, &moved) == HEAP_FOREIGN);
 		expect(heap_usable_size(wrong[i]) == 0);
 		expect(!heap_set_site(wrong[i], SITE_IGNORED));
 	}
 	/* In our range, but never used. */
-	ck_assert_int_eq(heap_free((void *)(arena_view.base +
+	ck_assert_int_eq(free_block((void *)(arena_view.base +
 			 load_relaxed(&arena_view.frontier))), HEAP_FOREIGN);
 }
 END_TEST
@@ -490,7 +522,7 @@ free_chain(void **block)
 
 	for (void **next; block != NULL; block = next, freed++) {
 		next = *block;
-		expect(heap_free(block) == HEAP_DONE);
+		expect(free_block(block) == HEAP_DONE);
 	}
 	return freed;
 }
@@ -651,7 +683,7 @@ START_TEST(test_sites)
 	ck_assert_uint_eq(span_site(span, span_slot_of(span, (uintptr_t)p)),
 			  SITE_IGNORED);
 	/* A free slot has no site: it is never taken for a leak. */
-	heap_free(p);
+	free_block(p);
 	ck_assert_uint_eq(span_site(span, span_slot_of(span, (uintptr_t)p)),
 			  SITE_NONE);
 }
@@ -680,6 +712,7 @@ main(void)
 		{ "aligned", test_aligned },
 		{ "double_free", test_double_free },
 		{ "double_free_of_words", test_double_free_of_words },
+		{ "double_free_of_claimed", test_double_free_of_claimed },
 		{ "invalid", test_invalid },
 		{ "invalid_rest", test_invalid_rest },
 		{ "foreign", test_foreign },

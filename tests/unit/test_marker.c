@@ -5,10 +5,12 @@
 #include "unit.h"
 
 #include "base/sys.h"
+#include "collect/grey.h"
 #include "collect/marker.h"
 #include "heap/meta.h"
 #include "world/pages.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -297,6 +299,203 @@ START_TEST(test_alignment)
 }
 END_TEST
 
+/* scan - a range of words, by however many at a time the processor can. */
+static void
+scan(const uintptr_t *start, const uintptr_t *end)
+{
+	expect(marker_begin(true));
+	marker_whiten();
+	marker_scan_range((uintptr_t)start, (uintptr_t)end);
+	unit_drain();
+	marker_end();
+}
+
+/*
+ * Words at random, of any number and beginning at any word: of each it is
+ * found out, one by one, what it points at.
+ */
+START_TEST(test_wide)
+{
+	enum { BLOCKS = 300, WORDS = 700 };
+	static uintptr_t blocks[BLOCKS], words[WORDS];
+	static bool is_wanted[BLOCKS];
+	uint64_t state = unit_seed(7);
+
+	for (size_t i = 0; i < BLOCKS; i++)
+		blocks[i] = allocate(unit_random_size(&state, 300000) + 1);
+	for (unsigned n = 0; n < 3000; n++) {
+		size_t count = unit_random_size(&state, WORDS - 20);
+		size_t from = unit_random(&state, 20);
+
+		memset(is_wanted, 0, sizeof(is_wanted));
+		for (size_t i = 0; i < WORDS; i++) {
+			size_t k = unit_random(&state, BLOCKS);
+			bool is_in = i >= from && i < from + count;
+
+			switch (unit_random(&state, 8)) {
+			case 0:
+				words[i] = blocks[k];
+				is_wanted[k] |= is_in;
+				break;
+			case 1:	/* just before the heap, and behind it */
+				words[i] = arena_view.base - 1 -
+					   unit_random(&state, 100);
+				break;
+			case 2:
+				words[i] = arena_view.base + arena_view.size +
+					   unit_random(&state, 100);
+				break;
+			case 3:	/* its bits, with one more above */
+				words[i] = blocks[k] ^
+					   (UINT64_C(1) << (47 +
+					    unit_random(&state, 17)));
+				break;
+			case 4:
+				words[i] = (uintptr_t)state * 0x9e3779b9u;
+				break;
+			default:
+				words[i] = unit_random(&state, 1000);
+			}
+		}
+		scan(words + from, words + from + count);
+		for (size_t i = 0; i < BLOCKS; i++)
+			expect(unit_is_marked(blocks[i]) == is_wanted[i]);
+	}
+}
+END_TEST
+
+/* Whatever is in its pipelines when the work ends is not forgotten (K1). */
+START_TEST(test_few)
+{
+	for (unsigned count = 0; count < 70; count++) {
+		static uintptr_t words[70];
+
+		for (unsigned i = 0; i < count; i++) {
+			uintptr_t *block = (uintptr_t *)allocate(64);
+
+			words[i] = (uintptr_t)block;
+			block[3] = allocate(32);
+		}
+		scan(words, words + count);
+		for (unsigned i = 0; i < count; i++) {
+			expect(unit_is_marked(words[i]));
+			expect(unit_is_marked(((uintptr_t *)words[i])[3]));
+		}
+	}
+}
+END_TEST
+
+/* It returns after a budget, whatever is left; in the end all is done. */
+START_TEST(test_budget)
+{
+	static const size_t budgets[] = { 1, 1000, 64 * KIB, GIB };
+	uintptr_t *list = NULL, *large;
+	uint64_t before, most = 0;
+	size_t steps = 1;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		uintptr_t *node = (uintptr_t *)allocate(200);
+
+		node[1] = (uintptr_t)list;
+		list = node;
+	}
+	large = (uintptr_t *)allocate(16 * MIB);
+	memset(large, 1, 16 * MIB);
+	large[MIB] = (uintptr_t)list;
+	roots[0] = (uintptr_t)large;
+	expect(marker_begin(true));
+	marker_whiten();
+	pages_open();
+	marker_scan_range((uintptr_t)roots, (uintptr_t)(roots + 1));
+	before = marker_scanned_bytes();
+	for (; !marker_drain(marker_of(0), budgets[_i]); steps++) {
+		most = MAX(most, marker_scanned_bytes() - before);
+		before = marker_scanned_bytes();
+	}
+	/* A part of a large block is the most that it is late. */
+	ck_assert_uint_le(most, budgets[_i] + 160 * KIB);
+	ck_assert_uint_ge(steps, MIN(16 * MIB / (budgets[_i] + 160 * KIB),
+				     20000));
+	for (; list != NULL; list = (uintptr_t *)list[1])
+		expect(unit_is_marked((uintptr_t)list));
+	pages_close();
+	marker_end();
+}
+END_TEST
+
+/* ------------------------------------------------------------------ together */
+
+#define MARKERS	4u
+
+static void *
+help(void *argument)
+{
+	struct marker *m = marker_of((unsigned)(uintptr_t)argument);
+
+	do
+		while (!marker_drain(m, 16 * KIB))
+			continue;
+	while (grey_wait());
+	return NULL;
+}
+
+static void
+mark_together(void)
+{
+	pthread_t threads[MARKERS];
+
+	expect(marker_begin(true));
+	marker_whiten();
+	pages_open();
+	marker_scan_range((uintptr_t)roots, (uintptr_t)(roots + 64));
+	for (unsigned i = 0; i < MARKERS; i++)
+		grey_join();
+	for (uintptr_t i = 0; i < MARKERS; i++)
+		expect(pthread_create(&threads[i], NULL, help, (void *)i) ==
+		       0);
+	for (uintptr_t i = 0; i < MARKERS; i++)
+		pthread_join(threads[i], NULL);
+	unit_drain();
+	pages_close();
+	marker_end();
+}
+
+/* Several mark what one would, and count it once. */
+START_TEST(test_together)
+{
+	uint64_t state = unit_seed(11), alone;
+
+	make_graph(&state, 3 * MIB);
+	if (_i == 1)
+		unit_starve();
+	for (unsigned i = 0; i < 10; i++) {
+		choose_roots(&state);
+		mark();
+		alone = marker_bytes();
+		expect(check_graph() > 10);
+		mark_together();
+		expect(check_graph() > 10);
+		expect(marker_bytes() == alone);
+	}
+}
+END_TEST
+
+/* Free slots are black from the beginning: they are no blocks (K3). */
+START_TEST(test_free)
+{
+	uintptr_t block = allocate(64), far = allocate(64);
+
+	*(uintptr_t *)block = far;
+	roots[0] = block;
+	mark();
+	ck_assert(unit_is_marked(far));
+	ck_assert_int_eq(heap_free((void *)block), HEAP_DONE);
+	*(volatile uintptr_t *)block = far;
+	mark();
+	ck_assert(!unit_is_marked(far));
+}
+END_TEST
+
 /* What the program told us to ignore is a root, with all it leads to. */
 START_TEST(test_ignored)
 {
@@ -363,9 +562,15 @@ main(void)
 		{ "deep", test_deep }, { "sparse", test_sparse },
 		{ "reads_only", test_reads_only },
 		{ "alignment", test_alignment }, { "ignored", test_ignored },
+		{ "wide", test_wide }, { "few", test_few },
+		{ "free", test_free },
 		{ "no_tags", test_no_tags },
 	};
+	TCase *loops = unit_case(suite, "loops", NULL);
 
+	tcase_add_checked_fixture(loops, setup, NULL);
+	tcase_add_loop_test(loops, test_budget, 0, 4);
+	tcase_add_loop_test(loops, test_together, 0, 2);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		tcase_add_checked_fixture(
 			unit_case(suite, cases[i].name, cases[i].test),

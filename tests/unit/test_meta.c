@@ -129,6 +129,67 @@ START_TEST(test_map)
 }
 END_TEST
 
+/* Pieces taken and given back in any order: apart, clean, and none is lost. */
+START_TEST(test_holes)
+{
+	enum { PIECES = 40 };
+	static struct { unsigned char *memory; size_t size; } pieces[PIECES];
+	uint64_t state = unit_seed(5);
+	size_t room = meta_room();
+
+	for (unsigned n = 0; n < 20000; n++) {
+		size_t i = unit_random(&state, PIECES);
+
+		if (pieces[i].memory == NULL) {
+			pieces[i].size = unit_random_size(&state, 50000) + 1;
+			pieces[i].memory = meta_map(pieces[i].size);
+			expect(pieces[i].memory != NULL);
+			expect(is_in_range(pieces[i].memory, pieces[i].size));
+			/* At both ends: it is clean, and stays ours. */
+			expect(pieces[i].memory[0] == 0);
+			expect(pieces[i].memory[pieces[i].size - 1] == 0);
+			pieces[i].memory[0] = (unsigned char)(i + 1);
+			pieces[i].memory[pieces[i].size - 1] =
+				(unsigned char)(i + 1);
+			continue;
+		}
+		expect(pieces[i].memory[0] == i + 1);
+		expect(pieces[i].memory[pieces[i].size - 1] == i + 1);
+		meta_unmap(pieces[i].memory, pieces[i].size);
+		pieces[i].memory = NULL;
+	}
+	for (size_t i = 0; i < PIECES; i++)
+		if (pieces[i].memory != NULL)
+			meta_unmap(pieces[i].memory, pieces[i].size);
+	ck_assert_uint_eq(meta_room(), room);
+}
+END_TEST
+
+/* A hole is used before new address space is; a part of it stays a hole. */
+START_TEST(test_hole_first)
+{
+	char *lowest, *hole = meta_map(10 * 4096), *a, *b;
+	size_t room;
+
+	lowest = meta_map(4096);
+	meta_unmap(hole, 10 * 4096);
+	room = meta_room();
+	a = meta_map(4 * 4096);
+	b = meta_map(6 * 4096);
+	ck_assert(a >= hole && a < hole + 10 * 4096);
+	ck_assert(b >= hole && b < hole + 10 * 4096 && b != a);
+	ck_assert_uint_eq(meta_room(), room);
+	/* Full, it is one no more. */
+	ck_assert((char *)meta_map(4096) < lowest);
+	/* More than a hole has room for does not go there. */
+	meta_unmap(a, 4 * 4096);
+	ck_assert((char *)meta_map(5 * 4096) < lowest);
+	/* Neighbours become one. */
+	meta_unmap(b, 6 * 4096);
+	ck_assert_ptr_eq(meta_map(10 * 4096), hole);
+}
+END_TEST
+
 /* A cycle needs tables when everything else is used up. */
 START_TEST(test_spare)
 {
@@ -201,6 +262,8 @@ main(void)
 	Suite *suite = suite_create("meta");
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "alloc", test_alloc }, { "table", test_table },
+		{ "holes", test_holes },
+		{ "hole_first", test_hole_first },
 		{ "map", test_map }, { "spare", test_spare },
 		{ "shrink", test_shrink },
 	};

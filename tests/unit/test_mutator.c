@@ -143,9 +143,9 @@ START_TEST(test_joined)
 	ck_assert_uint_eq(ended_count, 1);
 	store_release(&turn, 4);
 	pthread_join(thread, NULL);
-	mutator_joined(other.tp);
+	mutator_joined(other.tp, other.tid);
 	ck_assert_uint_eq(count_mutators(MUTATOR_ENDED), 0);
-	mutator_joined(other.tp);
+	mutator_joined(other.tp, other.tid);
 	ck_assert_uint_eq(count_mutators(MUTATOR_ALIVE), 1);
 }
 END_TEST

@@ -369,10 +369,21 @@ write_pointer(int fd, off_t at)
 	put(&word, 0);
 }
 
+/* disk_file_of - one that is no memory: others may share it. */
+static int
+disk_file_of(size_t size)
+{
+	char name[] = "test_roots.XXXXXX";
+	int fd = mkstemp(name);
+
+	expect(fd >= 0 && unlink(name) == 0 && ftruncate(fd, (off_t)size) == 0);
+	return fd;
+}
+
 /* Where nobody would look, unless the program says so. */
 START_TEST(test_registered)
 {
-	int fd = file_of(3 * 4096);
+	int fd = disk_file_of(3 * 4096);
 	uintptr_t *word = mmap(NULL, 3 * 4096, PROT_READ, MAP_SHARED, fd, 0);
 
 	expect(word != MAP_FAILED);
@@ -866,10 +877,11 @@ return_pointer(void *stack)
 static NOINLINE void
 join(pthread_t thread)
 {
+	int tid = mutator_tid_of((uintptr_t)thread);
 	void *result;
 
 	pthread_join(thread, &result);
-	mutator_joined((uintptr_t)thread);
+	mutator_joined((uintptr_t)thread, tid);
 }
 
 /* A result that nobody has asked for yet. */

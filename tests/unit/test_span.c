@@ -65,8 +65,8 @@ START_TEST(test_create)
 		expect(span_is_empty(span));			/* S2 */
 		expect(span->avail == bits_below(span->words));
 		for (uint32_t w = 0; w < span->words; w++) {
-			expect(span->free[w] == UINT64_MAX);	/* S3 */
-			free_slots += bits_count(span->free[w] &
+			expect(span->own[w].free == UINT64_MAX);	/* S3 */
+			free_slots += bits_count(span->own[w].free &
 						 span_word_mask(span, w));
 			expect(load_relaxed(&span->returned[w]) == 0);
 			expect(load_relaxed(&span->mark[w]) == 0);
@@ -75,13 +75,15 @@ START_TEST(test_create)
 			expect(span->scratch[w] == 0);
 		}
 		expect(free_slots == span->slot_count);
+		expect(span->own[span->words].free == UINT64_MAX);
+		expect(span->virgin == 0);
 		expect((span->site != NULL) == with_sites);
 		expect((span->slack != NULL) == with_sites);
 		expect(span->is_zero);
 		expect(is_zero((void *)span->base, 1000));
 		/* The metadata is not where blocks are. */
 		expect(!arena_contains((uintptr_t)span));
-		expect(!arena_contains((uintptr_t)span->free));
+		expect(!arena_contains((uintptr_t)span->own));
 	}
 }
 END_TEST
@@ -113,6 +115,69 @@ START_TEST(test_reuse)
 }
 END_TEST
 
+static struct span *
+create(bool is_large, unsigned class)
+{
+	bool zero;
+
+	return is_large ? span_create_large(300000, SLOT_ALIGN, true, &zero)
+			: span_create(class, cache_self, true);
+}
+
+/* A collector's span stays what it was, whoever destroys it meanwhile (S5). */
+START_TEST(test_defer)
+{
+	struct span *old[20], copy[20], *span;
+
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 20; i++) {
+			old[i] = create(i % 4 == 0, i);
+			copy[i] = *old[i];
+		}
+		span_defer(true);
+		for (unsigned i = 0; i < 20; i++)
+			span_destroy(old[i]);
+		/* No struct is used again, and none is changed. */
+		for (unsigned i = 0; i < 20; i++)
+			for (unsigned n = 0; n < 3; n++) {
+				span = create(i % 4 == 0, i);
+				for (unsigned k = 0; k < 20; k++)
+					expect(span != old[k]);
+				span_destroy(span);
+			}
+		for (unsigned i = 0; i < 20; i++) {
+			expect(old[i]->base == copy[i].base);
+			expect(old[i]->mark == copy[i].mark);
+			expect(old[i]->class == copy[i].class);
+			expect(old[i]->slot_count == copy[i].slot_count);
+			store_relaxed(&old[i]->mark[0], 1);
+		}
+		/* Then they are, and clean. */
+		span_defer(false);
+		for (unsigned i = 0; i < 20; i++) {
+			span = create(i % 4 == 0, i);
+			expect(load_relaxed(&span->mark[0]) == 0);
+			span_destroy(span);
+		}
+	}
+}
+END_TEST
+
+/* What waits is not lost: destroying and deferring for ever takes no memory. */
+START_TEST(test_defer_again)
+{
+	size_t room = 0;
+
+	for (unsigned n = 0; n < 2000; n++) {
+		span_defer(n % 2 == 0);
+		span_destroy(create(n % 3 == 0, 5));
+		if (n == 100)
+			room = meta_room();
+	}
+	ck_assert_uint_eq(meta_room(), room);
+}
+END_TEST
+
 /* Two spans' metadata never overlap: each keeps its own. */
 START_TEST(test_apart)
 {
@@ -122,7 +187,7 @@ START_TEST(test_apart)
 	for (unsigned i = 0; i < COUNT; i++) {
 		spans[i] = span_create(i % CLASS_COUNT, cache_self, true);
 		for (uint32_t w = 0; w < spans[i]->words; w++) {
-			spans[i]->free[w] = i;
+			spans[i]->own[w].free = i;
 			spans[i]->condemned[w] = i;
 			spans[i]->scratch[w] = i;
 			store_relaxed(&spans[i]->returned[w], i);
@@ -138,7 +203,7 @@ START_TEST(test_apart)
 
 		expect(p->class == i % CLASS_COUNT);
 		for (uint32_t w = 0; w < p->words; w++)
-			expect(p->free[w] == i && p->condemned[w] == i &&
+			expect(p->own[w].free == i && p->condemned[w] == i &&
 			       p->scratch[w] == i &&
 			       load_relaxed(&p->returned[w]) == i &&
 			       load_relaxed(&p->mark[w]) == i &&
@@ -216,7 +281,8 @@ main(void)
 		{ "slot_of", test_slot_of }, { "create", test_create },
 		{ "reuse", test_reuse }, { "apart", test_apart },
 		{ "large", test_large }, { "no_memory", test_no_memory },
-		{ "notes", test_notes },
+		{ "notes", test_notes }, { "defer", test_defer },
+		{ "defer_again", test_defer_again },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)

@@ -347,21 +347,55 @@ END_TEST
 static void *
 block_signal(void *argument)
 {
-	sigset_t all;
+	uint64_t mask;
 
 	heap_thread_begin(true);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	unit_block_all(&mask);
 	store_release((_Atomic int *)argument, sys_gettid());
 	atomic_fetch_add(&ready, 1);
 	while (load_acquire(&woken) == 0)
 		wait_ms(1);
-	pthread_sigmask(SIG_UNBLOCK, &all, NULL);
+	sys_sigprocmask(SIG_SETMASK, &mask, NULL);
 	atomic_fetch_add(&ready, 1);
 	while (!load_relaxed(&is_over))
 		atomic_fetch_add(&shared, 1);
 	return NULL;
 }
+
+static void *
+block_what_libc_lets_it(void *argument)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	return count_up(argument);
+}
+
+/* As libc's own thread for timers: it stands all the same, again and again. */
+START_TEST(test_last_signal)
+{
+	struct sys_action before, after;
+	struct stop_failure failure;
+	pthread_t threads[2];
+
+	memset(&before, 0, sizeof(before));
+	memset(&after, 0, sizeof(after));
+	begin_threads(threads, 2, block_what_libc_lets_it);
+	sys_sigaction_exchange(33, NULL, &before);
+	for (unsigned n = 0; n < 5; n++) {
+		ck_assert_int_eq(stop_begin(LIMIT, arch_stack_pointer(), false,
+					    &failure), 0);
+		check_stands(5);
+		stop_end();
+		check_moves(sum_of_counts());
+	}
+	/* libc has its signal back. */
+	sys_sigaction_exchange(33, NULL, &after);
+	ck_assert(before.handler == after.handler);
+	end_threads(threads, 2);
+}
+END_TEST
 
 /* M3: the attempt ends, says why, and the world runs on. */
 START_TEST(test_blocked_signal)
@@ -548,12 +582,11 @@ END_TEST
 static void *
 mark_for_us(void *argument)
 {
-	sigset_t all;
+	uint64_t mask;
 	char byte;
 
 	/* As a collector's: it could not answer. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	unit_block_all(&mask);
 	expect(stop_exempt_begin());
 	atomic_fetch_add(&ready, 1);
 	while (!load_relaxed(&is_over))
@@ -606,6 +639,43 @@ START_TEST(test_exempt)
 		pthread_join(ours[i], NULL);
 	begin_stop();
 	stop_end();
+}
+END_TEST
+
+static void *
+say_so_late(void *argument)
+{
+	uint64_t mask;
+	char byte;
+
+	unit_block_all(&mask);
+	atomic_fetch_add(&ready, 1);
+	wait_ms(50);
+	expect(stop_exempt_begin());
+	expect(read(pipes[0], &byte, 1) == 1);
+	stop_exempt_end();
+	return argument;
+}
+
+/* One that was listed before it said that it is ours is not waited for. */
+START_TEST(test_late_exempt)
+{
+	pthread_t ours;
+	size_t count, gone = 0;
+	const struct park_entry *e;
+
+	ck_assert_int_eq(pipe(pipes), 0);
+	expect(pthread_create(&ours, NULL, say_so_late, NULL) == 0);
+	while (load_acquire(&ready) < 1)
+		sched_yield();
+	begin_stop();
+	e = stop_threads(&count);
+	for (size_t i = 0; i < count; i++)
+		gone += e[i].is_gone;
+	expect(count - gone == 1);
+	stop_end();
+	ck_assert_int_eq(write(pipes[1], "x", 1), 1);
+	pthread_join(ours, NULL);
 }
 END_TEST
 
@@ -1052,11 +1122,13 @@ main(void)
 		{ "slow_paths", test_slow_paths },
 		{ "long_slow_path", test_long_slow_path },
 		{ "system_calls", test_system_calls },
+		{ "last_signal", test_last_signal },
 		{ "blocked_signal", test_blocked_signal },
 		{ "stuck_in_hold", test_stuck_in_hold },
 		{ "churn", test_churn },
 		{ "unknown_threads", test_unknown_threads },
-		{ "exempt", test_exempt }, { "many", test_many },
+		{ "exempt", test_exempt }, { "late_exempt", test_late_exempt },
+		{ "many", test_many },
 		{ "no_growth", test_no_growth }, { "late", test_late },
 		{ "locks_are_free", test_locks_are_free },
 		{ "own_signals", test_own_signals },

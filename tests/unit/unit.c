@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include "base/panic.h"
+#include "base/sys.h"
 #include "collect/candidate.h"
 #include "collect/marker.h"
 #include "heap/meta.h"
@@ -129,7 +130,8 @@ unit_core(const char *const *settings)
 {
 	ck_assert_int_eq(heap_init(), 0);
 	options_parse((char *const *)settings);
-	heap_configure(1, true, false);
+	heap_configure(1, true, options->leaks == LEAKS_RECLAIM ||
+		       options->verify);
 	stop_set_signal((int)options->signal);
 	ck_assert_int_eq(depot_init(), 0);
 	ck_assert_int_eq(modules_init(), 0);
@@ -150,19 +152,19 @@ check_bitmaps(const struct span *span, struct findings *found)
 {
 	for (uint32_t w = 0; w < span->words; w++) {
 		uint64_t beyond = ~span_word_mask(span, w);
-		uint64_t free = span->free[w] & ~beyond;
+		uint64_t free = span->own[w].free & ~beyond;
 		uint64_t returned = load_relaxed(&span->returned[w]);
-		uint64_t claimed = cache_claimed(span, w);
+		uint64_t claimed = span->own[w].claimed;
 
 		expect((free & returned) == 0);			/* S1 */
 		expect((free & claimed) == 0);			/* C2 */
 		expect((returned & claimed) == 0);
 		if (free != 0)					/* S2, C1 */
 			expect(((span->avail >> w) & 1) && span->is_linked);
-		expect(((span->full >> w) & 1) == (~span->free[w] == 0));
+		expect(((span->full >> w) & 1) == (~span->own[w].free == 0));
 		if (returned != 0)				/* [R] */
 			expect(load_relaxed(&span->remote) & SPAN_LISTED);
-		expect((~span->free[w] & beyond) == 0);		/* S3 */
+		expect((~span->own[w].free & beyond) == 0);		/* S3 */
 		expect((beyond & (returned | claimed |
 				  load_relaxed(&span->mark[w]) |
 				  load_relaxed(&span->quarantined[w]) |
@@ -190,7 +192,8 @@ check_span(struct span *span, void *argument)
 	}
 	check_bitmaps(span, found);
 	expect(fast == NULL ||
-	       (fast == owner && span->site == NULL && remote == 0));
+	       (fast == owner && span->site == NULL && remote == 0 &&
+		span->is_linked));
 	expect(remote < SPAN_VISITOR);
 	found->linked += span->is_linked;
 	found->listed += remote & SPAN_LISTED;
@@ -220,7 +223,7 @@ check_cache(struct cache *cache, void *argument)
 {
 	struct findings *found = argument;
 
-	expect(!cache->is_busy);
+	expect(!cache_is_busy(cache));
 	for (unsigned class = 0; class < CLASS_COUNT; class++)
 		check_ring(cache, class, found);
 	for (struct span *s = load_relaxed(&cache->returned); s != NULL;
@@ -367,6 +370,14 @@ unit_signals_are_blocked(const ucontext_t *context)
 }
 
 /* ------------------------------------------------------------------- output */
+
+void
+unit_block_all(uint64_t *ret_mask)
+{
+	const uint64_t all = ~UINT64_C(0);
+
+	expect(sys_sigprocmask(SIG_BLOCK, &all, ret_mask) == 0);
+}
 
 const char *
 unit_capture(void (*run)(void))

@@ -130,6 +130,9 @@ bool unit_signals_are_blocked(const ucontext_t *context);
 
 /* ------------------------------------------------------------------- output */
 
+/* unit_block_all - every signal, those of libc too, until the mask is set. */
+void unit_block_all(uint64_t *ret_mask);
+
 /* unit_capture - what a function writes to standard error; static buffer. */
 const char *unit_capture(void (*run)(void));
 
