@@ -118,18 +118,11 @@ free_elsewhere(void *block)
 	is_looking = false;
 }
 
-static NOINLINE void
-free_slower(void *block, const char *function)
-{
-	if (block != NULL && !bilge_free(block, function))
-		free_elsewhere(block);
-}
-
 void
 free_slow(void *block, const char *function)
 {
-	if (unlikely(!heap_free_noted(block)))
-		free_slower(block, function);
+	if (block != NULL && !bilge_free(block, function))
+		free_elsewhere(block);
 }
 
 PUBLIC void
@@ -208,8 +201,8 @@ round_alignment(size_t alignment)
 	return power;
 }
 
-PUBLIC void *
-memalign(size_t alignment, size_t size)
+static void *
+align_for(size_t alignment, size_t size, const void *caller)
 {
 	if (unlikely(!is_active()))
 		return NEXT(memalign)(alignment, size);
@@ -218,13 +211,19 @@ memalign(size_t alignment, size_t size)
 		return NULL;
 	}
 	return or_enomem(bilge_alloc_aligned(size, round_alignment(alignment),
-					     __builtin_return_address(0)));
+					     caller));
+}
+
+PUBLIC void *
+memalign(size_t alignment, size_t size)
+{
+	return align_for(alignment, size, __builtin_return_address(0));
 }
 
 PUBLIC void *
 aligned_alloc(size_t alignment, size_t size)
 {
-	return memalign(alignment, size);
+	return align_for(alignment, size, __builtin_return_address(0));
 }
 
 PUBLIC int
@@ -235,7 +234,7 @@ posix_memalign(void **ret, size_t alignment, size_t size)
 
 	if (alignment % sizeof(void *) != 0 || !bits_is_power_of_two(alignment))
 		return EINVAL;
-	block = memalign(alignment, size);
+	block = align_for(alignment, size, __builtin_return_address(0));
 	errno = saved;
 	if (block == NULL)
 		return ENOMEM;
@@ -246,7 +245,7 @@ posix_memalign(void **ret, size_t alignment, size_t size)
 PUBLIC void *
 valloc(size_t size)
 {
-	return memalign(ARCH_PAGE_SIZE, size);
+	return align_for(ARCH_PAGE_SIZE, size, __builtin_return_address(0));
 }
 
 PUBLIC void *
@@ -254,7 +253,8 @@ pvalloc(size_t size)
 {
 	if (size > PTRDIFF_MAX)
 		return or_enomem(NULL);
-	return memalign(ARCH_PAGE_SIZE, ALIGN_UP(size, ARCH_PAGE_SIZE));
+	return align_for(ARCH_PAGE_SIZE, ALIGN_UP(size, ARCH_PAGE_SIZE),
+			 __builtin_return_address(0));
 }
 
 PUBLIC size_t

@@ -232,7 +232,9 @@ caller_site(const void *caller)
 
 	if (frame == 0)
 		return SITE_UNKNOWN;
-	site = depot_find(&frame, 1);
+	site = depot_find_lately(frame);
+	if (site == 0)
+		site = depot_find(&frame, 1);
 	if (likely(site != 0))
 		return site;
 	mutator_hold();

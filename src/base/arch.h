@@ -340,6 +340,27 @@ arch_set_bit(uint64_t *word, uint64_t i)
 }
 
 /*
+ * arch_clear_vectors - where a call has been made they hold nothing of use to
+ * the caller (psABI, 3.2.1), but may hold what looks like pointers.
+ */
+ALWAYS_INLINE void
+arch_clear_vectors(void)
+{
+	__asm__ volatile(
+		"pxor %%xmm0, %%xmm0\n\tpxor %%xmm1, %%xmm1\n\t"
+		"pxor %%xmm2, %%xmm2\n\tpxor %%xmm3, %%xmm3\n\t"
+		"pxor %%xmm4, %%xmm4\n\tpxor %%xmm5, %%xmm5\n\t"
+		"pxor %%xmm6, %%xmm6\n\tpxor %%xmm7, %%xmm7\n\t"
+		"pxor %%xmm8, %%xmm8\n\tpxor %%xmm9, %%xmm9\n\t"
+		"pxor %%xmm10, %%xmm10\n\tpxor %%xmm11, %%xmm11\n\t"
+		"pxor %%xmm12, %%xmm12\n\tpxor %%xmm13, %%xmm13\n\t"
+		"pxor %%xmm14, %%xmm14\n\tpxor %%xmm15, %%xmm15"
+		: : : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+		      "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
+		      "xmm13", "xmm14", "xmm15");
+}
+
+/*
  * arch_filter_range - which of eight words lie in [base, base + 2^shift), as
  * they are or demangled.  Bit i of the result stands for the i-th word.  For
  * functions marked with ARCH_FILTER_TARGET, where arch_can_filter_range() says

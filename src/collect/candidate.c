@@ -44,7 +44,7 @@ candidate_extent(const struct block *b, uintptr_t *ret_start,
 		 uintptr_t *ret_end)
 {
 	const struct span *span = b->span;
-	uintptr_t start = span_is_large(span) ? span->base
+	uintptr_t start = span_is_large(span) ? span_base(span)
 					: span_slot_addr(span, b->slot);
 	size_t size = span_slot_bytes(span);
 

@@ -29,7 +29,7 @@ candidate_locate(uintptr_t word, struct block *ret)
 
 	/* It may have been given to the table just now: acquire, S4. */
 	atomic_thread_fence(memory_order_acquire);
-	if (span == NULL || word < span->base)
+	if (span == NULL || word < span_base(span))
 		return false;
 	if (!span_is_large(span)) {
 		slot = span_slot_of(span, word);

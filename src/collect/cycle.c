@@ -439,6 +439,19 @@ second_stop(struct cycle_report *report, uint64_t *ret_begin_ns,
 	}
 }
 
+static void
+scan_part(uintptr_t start, uintptr_t end, void *unused)
+{
+	(void)unused;
+	marker_scan_range(start, end);
+}
+
+static void
+scan_dead(uintptr_t start, uintptr_t end)
+{
+	pages_for_each_touched(start, end, PAGES_ANONYMOUS, scan_part, NULL);
+}
+
 /* mark_stopped - 3 to 6 in one stop, which lasts when it has returned 0. */
 static int
 mark_stopped(uintptr_t own_sp, bool is_last, uint64_t *ret_begin_ns,
@@ -454,6 +467,7 @@ mark_stopped(uintptr_t own_sp, bool is_last, uint64_t *ret_begin_ns,
 	marker_grey_ignored();
 	error = roots_scan(options->roots == ROOTS_ALL, marker_scan_range);
 	if (error == 0) {
+		stacks_for_each_dead(scan_dead);
 		drain(UINT64_MAX);
 		error = second_mark();
 	}
@@ -487,6 +501,7 @@ mark_concurrently(struct cycle_report *report, uint64_t *ret_begin_ns,
 	begin_ns = sys_monotonic_ns();
 	marker_grey_ignored();
 	tracked_scan_ranges(between);
+	tracked_scan_dead(between);
 	if (!mark_together() || is_wanted())
 		return -ECANCELED;
 	ret_failure->what = "what was written is not known";

@@ -109,7 +109,7 @@ mark(struct marker *m, const struct block *b)
 				     memory_order_relaxed) & bit)
 		return;
 	m->bytes += span_slot_bytes(span);
-	__builtin_prefetch((const void *)(span->base +
+	__builtin_prefetch((const void *)(span_base(span) +
 					  (uintptr_t)b->slot *
 					  span->slot_size));
 	make_grey(m, b);

@@ -267,7 +267,7 @@ static void
 condemn(const struct block *b, bool is_direct)
 {
 	struct condemned c = {
-		.addr = span_is_large(b->span) ? b->span->base
+		.addr = span_is_large(b->span) ? span_base(b->span)
 					: span_slot_addr(b->span, b->slot),
 		.site = span_site(b->span, b->slot),
 		.whites = 1,

@@ -20,6 +20,7 @@
 #include "heap/arena.h"
 #include "heap/meta.h"
 #include "world/roots.h"
+#include "world/stacks.h"
 
 #include <errno.h>
 
@@ -120,6 +121,20 @@ tracked_scan_ranges(bool (*between)(void))
 {
 	tracked.between = between;
 	roots_for_each_range(scan_range, NULL);
+	tracked.between = NULL;
+}
+
+static void
+scan_dead(uintptr_t start, uintptr_t end)
+{
+	pages_for_each_touched(start, end, PAGES_ANONYMOUS, scan_copied, NULL);
+}
+
+void
+tracked_scan_dead(bool (*between)(void))
+{
+	tracked.between = between;
+	stacks_for_each_dead(scan_dead);
 	tracked.between = NULL;
 }
 

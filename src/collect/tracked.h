@@ -27,6 +27,9 @@ void tracked_end(void);
  */
 void tracked_scan_ranges(bool (*between)(void));
 
+/* tracked_scan_dead - the same of stacks' parts that are not in use. */
+void tracked_scan_dead(bool (*between)(void));
+
 /*
  * tracked_collect - note what is dirty, and make it clean.
  * Errors:  -errno of the barrier, -ENOMEM: what was written is not known (M3).

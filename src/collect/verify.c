@@ -102,7 +102,7 @@ verify_prepare(size_t blocks)
 static uintptr_t
 address_of(const struct block *b)
 {
-	return span_is_large(b->span) ? b->span->base
+	return span_is_large(b->span) ? span_base(b->span)
 				      : span_slot_addr(b->span, b->slot);
 }
 
@@ -214,6 +214,13 @@ scan_block(struct block b)
 {
 	uintptr_t start, end;
 
+	/*
+	 * Nobody has been given it yet: it may still hold what an earlier
+	 * block has left, and is about to be cleared.
+	 */
+	if (verify.is_checking && b.span->site != NULL &&
+	    span_site(b.span, b.slot) == SITE_NONE)
+		return;
 	verify.holder = address_of(&b);
 	candidate_extent(&b, &start, &end);
 	if (end - start >= SPARSE_MIN)

@@ -102,17 +102,35 @@ frontier_units(void)
 	return load_relaxed(&arena_view.frontier) >> UNIT_SHIFT;
 }
 
+/*
+ * A word with a small number in its lower half and, in the upper one, what is
+ * left of a pointer, looks like one into the first megabytes behind a multiple
+ * of 4 GiB.  The range begins behind that, where there is space enough.
+ */
+#define HALF_WORD	((uintptr_t)4 * GIB)
+#define SMALL_NUMBERS	(256 * MIB)
+
+static size_t
+slack_of(size_t size)
+{
+	return size >= 64 * GIB ? HALF_WORD + SMALL_NUMBERS : UNIT_SIZE;
+}
+
 int
 arena_init(size_t size)
 {
 	for (; size >= RANGE_MIN; size /= 2) {
-		long start = sys_mmap(0, size + UNIT_SIZE, PROT_NONE,
+		size_t slack = slack_of(size);
+		long start = sys_mmap(0, size + slack, PROT_NONE,
 				      MAP_PRIVATE | MAP_ANONYMOUS |
 				      MAP_NORESERVE, -1, 0);
 
 		if (start < 0)
 			continue;
-		arena_view.base = ALIGN_UP((uintptr_t)start, UNIT_SIZE);
+		arena_view.base = slack == UNIT_SIZE
+			? ALIGN_UP((uintptr_t)start, UNIT_SIZE)
+			: ALIGN_UP((uintptr_t)start, HALF_WORD) +
+			  SMALL_NUMBERS;
 		arena_view.size = size;
 		arena.table_size = (size >> UNIT_SHIFT) * sizeof(void *);
 		arena_view.table = meta_reserve(arena.table_size);

@@ -85,7 +85,7 @@ static void
 allow_fast(struct cache *cache, struct span *span)
 {
 	if (span->site != NULL)
-		return;
+		cache = CACHE_NOTING(cache);
 	/* [R] */
 	atomic_store_explicit(&span->fast_owner, cache, memory_order_seq_cst);
 	if (atomic_load_explicit(&span->remote, memory_order_seq_cst) &
@@ -401,7 +401,8 @@ claim_bits(struct cache *cache, struct span *span, uint32_t word,
 	use_spare(cache, span);
 	claim->bits = &span->own[word].claimed;
 	claim->span = span;
-	claim->base = span_slot_addr(span, word * WORD_BITS);
+	claim->minus_base = span->minus_base -
+		(uintptr_t)word * WORD_BITS * span->slot_size;
 	claim->slot_size = span->slot_size;
 	claim->word = word;
 	claim->is_fresh = is_fresh;

@@ -192,7 +192,7 @@ alloc_large(size_t size, size_t alignment, bool zero)
 	if (span != NULL && unlikely(load_relaxed(&cache_blackens)))
 		store_relaxed(&span->mark[0], 1);		/* H3 */
 	if (span != NULL) {
-		block = (void *)span->base;
+		block = (void *)span_base(span);
 		/* Pages that read as zero cost nothing until they are used. */
 		if ((zero || heap_clears) && !fresh)
 			fresh = sys_madvise(span->run, span->run_units <<
@@ -310,7 +310,7 @@ free_large(struct span *span, uintptr_t block)
 {
 	uint64_t mask;
 
-	if (block != span->base)
+	if (block != span_base(span))
 		return HEAP_INVALID;
 	mutator_hold();
 	mutator_mask_signals(&mask);
@@ -412,7 +412,7 @@ find_block(const void *pointer, struct span **ret_span, uint32_t *ret_slot)
 	*ret_span = span;
 	*ret_slot = 0;
 	if (span_is_large(span))
-		return block == span->base ? HEAP_DONE : HEAP_INVALID;
+		return block == span_base(span) ? HEAP_DONE : HEAP_INVALID;
 	if (!span_has_slot_at(span, block, &slot))
 		return HEAP_INVALID;
 	if (cache_is_free(span, slot))
@@ -504,7 +504,7 @@ static bool
 resize_large(struct span *span, size_t size)
 {
 	size_t padded = size + heap_pad;
-	size_t units = (padded + (span->base - span->run) + UNIT_SIZE - 1) >>
+	size_t units = (padded + (span_base(span) - span->run) + UNIT_SIZE - 1) >>
 		       UNIT_SHIFT;
 	uintptr_t tail = span->run + (units << UNIT_SHIFT);
 	uint64_t mask;
@@ -526,7 +526,7 @@ resize_large(struct span *span, size_t size)
 	if (fits) {
 		span->large_requested = size;
 		span->large_bytes = span->run +
-			(span->run_units << UNIT_SHIFT) - span->base;
+			(span->run_units << UNIT_SHIFT) - span_base(span);
 	}
 	mutator_unmask_signals(mask);
 	mutator_release();
@@ -611,8 +611,8 @@ heap_resize(void *block, size_t size, void **ret_block)
 		       ? HEAP_DONE : HEAP_NO_MEMORY;
 	}
 	old_size = MIN(old_size, size);
-	if (old_size < REMAP_MIN || span->base % ARCH_PAGE_SIZE != 0 ||
-	    !move_pages(span->base, (uintptr_t)moved, old_size))
+	if (old_size < REMAP_MIN || span_base(span) % ARCH_PAGE_SIZE != 0 ||
+	    !move_pages(span_base(span), (uintptr_t)moved, old_size))
 		memcpy(moved, block, old_size);
 	heap_free(block);
 	*ret_block = moved;

@@ -7,6 +7,8 @@
 
 #include "heap/cache.h"
 
+#include <string.h>
+
 /* What became of a pointer given to heap_free() and its kin. */
 enum heap_verdict {
 	HEAP_DONE,
@@ -101,48 +103,66 @@ heap_alloc_noted(size_t size, uint32_t site, void **ret_block,
 }
 
 /*
+ * heap_unnote - a block of a span with sites is about to be freed.
+ * Returns: false, with nothing changed, when it is condemned or no block.
+ */
+ALWAYS_INLINE bool
+heap_unnote(struct span *span, size_t slot)
+{
+	if (unlikely(slot >= span->slot_count) ||
+	    (unlikely(load_relaxed(&heap_has_condemned)) &&
+	     unlikely(arch_has_bit(load_relaxed(
+			&span->condemned[slot / WORD_BITS]), slot))))
+		return false;
+	store_relaxed(&span->site[slot], SITE_NONE);
+	return true;
+}
+
+/*
  * heap_free_fast - free a block of the caller's own cache.
- * Returns: false, with nothing changed, when it takes more: heap_free() then.
+ * Returns: false when it takes more: heap_free() then, which does all of it.
  */
 ALWAYS_INLINE bool
 heap_free_fast(void *pointer)
 {
 	uintptr_t block = (uintptr_t)pointer;
 	struct span *span = arena_span_of(block);
-	struct cache *cache = cache_self;
+	struct cache *cache = cache_self, *self = cache->self, *owner;
 	size_t slot;
 
-	if (unlikely(span == NULL) ||
-	    unlikely(load_relaxed(&span->fast_owner) != cache->self))
+	if (unlikely(span == NULL))
 		return false;
-	return likely(span_find_slot(span, block, &slot)) &&
-	       likely(cache_put(cache, span, slot, block));
-}
-
-/*
- * heap_free_noted - the same of a block that has a site, and is not condemned.
- */
-ALWAYS_INLINE bool
-heap_free_noted(void *pointer)
-{
-	uintptr_t block = (uintptr_t)pointer;
-	struct span *span = arena_span_of(block);
-	struct cache *cache = cache_self;
-	uint32_t slot;
-
-	if (unlikely(span == NULL) ||
-	    unlikely(load_relaxed(&span->owner) != cache->self) ||
-	    unlikely(load_relaxed(&span->remote) != 0) ||
-	    unlikely(!span->is_linked) || unlikely(span->site == NULL) ||
-	    unlikely(!span_has_slot_at(span, block, &slot)))
+	owner = load_relaxed(&span->fast_owner);
+	if (unlikely(owner != self) && owner != CACHE_NOTING(self))
 		return false;
-	if (unlikely(load_relaxed(&heap_has_condemned)) &&
-	    unlikely(arch_has_bit(load_relaxed(
-			&span->condemned[slot / WORD_BITS]), slot)))
+	if (unlikely(!span_find_slot(span, block, &slot)))
 		return false;
 	/* Before the bit: afterwards it may be a handler's block. */
-	store_relaxed(&span->site[slot], SITE_NONE);
-	return cache_put(cache, span, slot, block);
+	if (unlikely(owner != self) && !heap_unnote(span, slot))
+		return false;
+	return likely(cache_put(cache, span, slot, block));
+}
+
+/* heap_clear - clear a slot; size is a multiple of SLOT_ALIGN. */
+ALWAYS_INLINE void *
+heap_clear(void *block, size_t size)
+{
+	char *first = block, *last = first + size;
+
+	/* Most are small: two or four stores that overlap. */
+	if (size > 8 * SLOT_ALIGN)
+		return memset(block, 0, size);
+	if (size > 4 * SLOT_ALIGN) {
+		memset(first, 0, 4 * SLOT_ALIGN);
+		memset(last - 4 * SLOT_ALIGN, 0, 4 * SLOT_ALIGN);
+	} else if (size > 2 * SLOT_ALIGN) {
+		memset(first, 0, 2 * SLOT_ALIGN);
+		memset(last - 2 * SLOT_ALIGN, 0, 2 * SLOT_ALIGN);
+	} else {
+		memset(first, 0, SLOT_ALIGN);
+		memset(last - SLOT_ALIGN, 0, SLOT_ALIGN);
+	}
+	return block;
 }
 
 /*

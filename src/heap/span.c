@@ -163,7 +163,7 @@ span_create(unsigned class, struct cache *owner, bool with_sites)
 		struct_release(span);
 		return NULL;
 	}
-	span->base = run;
+	span->minus_base = -run;
 	span->run = run;
 	span->run_units = units;
 	span->reciprocal = UINT64_MAX / slot_size + 1;
@@ -196,8 +196,8 @@ span_create_large(size_t size, size_t alignment, bool with_sites,
 	}
 	span->run = run;
 	span->run_units = units;
-	span->base = ALIGN_UP(run, MAX(alignment, SLOT_ALIGN));
-	span->large_bytes = run + (units << UNIT_SHIFT) - span->base;
+	span->minus_base = -ALIGN_UP(run, MAX(alignment, SLOT_ALIGN));
+	span->large_bytes = run + (units << UNIT_SHIFT) - span_base(span);
 	span->large_requested = size;
 	arena_assign(run, units, span);				/* S4 */
 	return span;

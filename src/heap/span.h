@@ -45,7 +45,12 @@ struct span {
 	 *
 	 * Fixed when the span is cut; read by anyone without a lock.
 	 */
-	uintptr_t base;			/* first slot */
+	/*
+	 * Less than nothing by the address of the first slot: that address
+	 * itself must not lie about in registers and on the stack when a path
+	 * of ours has used it, where it looks like a pointer to the block.
+	 */
+	uintptr_t minus_base;
 	uint64_t reciprocal;		/* 2^64 / slot_size, rounded up */
 	uint32_t slot_size;		/* bytes; large: see large_bytes */
 	uint32_t slot_count;
@@ -59,8 +64,9 @@ struct span {
 	 */
 	_Atomic uint32_t remote;
 	/*
-	 * Atomic: the owner, or NULL when its frees have more to do: sites to
-	 * clear, returned bits to look at (SPAN_LISTED), the span to link.
+	 * Atomic: the owner, as CACHE_NOTING() where there are sites, or NULL
+	 * when its frees have more to do: returned bits to look at
+	 * (SPAN_LISTED), the span to link.
 	 */
 	_Atomic(struct cache *) fast_owner;
 	/* Owner thread, one bit a word of `free`: are any slots free there? */
@@ -169,6 +175,13 @@ void span_expect_protected(void);
  */
 void span_defer(bool is_deferred);
 
+/* span_base - the address of the first slot. */
+ALWAYS_INLINE uintptr_t
+span_base(const struct span *span)
+{
+	return -span->minus_base;
+}
+
 /* span_slot_of - index of the slot an address inside the span lies in. */
 ALWAYS_INLINE uint32_t
 span_slot_of(const struct span *span, uintptr_t addr)
@@ -180,7 +193,7 @@ span_slot_of(const struct span *span, uintptr_t addr)
 	 * offset * reciprocal stays below 2^20, and a reciprocal is at least
 	 * 2^47 (Granlund and Montgomery, "Division by Invariant Integers").
 	 */
-	return (uint32_t)arch_multiply(addr - span->base, span->reciprocal,
+	return (uint32_t)arch_multiply(addr + span->minus_base, span->reciprocal,
 				       &low);
 }
 
@@ -195,7 +208,7 @@ span_find_slot(const struct span *span, uintptr_t addr, size_t *ret_slot)
 {
 	uint64_t fraction;
 
-	*ret_slot = arch_multiply(addr - span->base, span->reciprocal,
+	*ret_slot = arch_multiply(addr + span->minus_base, span->reciprocal,
 				  &fraction);
 	return fraction < span->reciprocal;
 }
@@ -214,7 +227,7 @@ span_has_slot_at(const struct span *span, uintptr_t addr, uint32_t *ret_slot)
 ALWAYS_INLINE uintptr_t
 span_slot_addr(const struct span *span, uint32_t slot)
 {
-	return span->base + (uintptr_t)slot * span->slot_size;
+	return (uintptr_t)slot * span->slot_size - span->minus_base;
 }
 
 ALWAYS_INLINE bool

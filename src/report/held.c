@@ -104,7 +104,7 @@ note(struct held_block *list, size_t *count, struct block b, uintptr_t word)
 	if (*count == held.now.limit)
 		return false;
 	list[(*count)++] = (struct held_block){
-		.block = span_is_large(b.span) ? b.span->base
+		.block = span_is_large(b.span) ? span_base(b.span)
 			: span_slot_addr(b.span, b.slot),
 		.word = word,
 		.size = span_requested(b.span, b.slot),

@@ -169,7 +169,12 @@ park_enter_noted(struct park *park)
 	park->is_noted = 0;
 	if (epoch % 2 == 0 || load_relaxed(&park->epoch) == epoch)
 		return;
-	/* Callee-saved registers go to the stack; the others are dead. */
+	/*
+	 * Callee-saved registers go to the stack; the others are dead.  Those
+	 * that the next signal would show are cleared: what they still hold
+	 * would seem to come back.
+	 */
+	arch_clear_vectors();
 	__builtin_unwind_init();
 	sys_sigprocmask(SIG_SETMASK, &all, &old);
 	park->context = NULL;

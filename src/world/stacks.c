@@ -70,6 +70,9 @@ static struct {
 	bool is_stopped;
 	size_t tls_bytes;	/* static TLS below a thread pointer, at most */
 	size_t below;		/* see stacks_keep_below() */
+	uintptr_t (*dead)[2];	/* see stacks_for_each_dead() */
+	size_t dead_count;
+	size_t dead_committed;
 } stacks;
 
 static bool
@@ -207,7 +210,7 @@ stacks_look(void)
 	size_t count;
 	const struct park_entry *entries = stop_threads(&count);
 
-	stacks.count = 0;
+	stacks.count = stacks.dead_count = 0;
 	stacks.is_stopped = true;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct park_entry *e = &entries[i];
@@ -491,6 +494,36 @@ scan_outside(const struct mapping *m, const struct stack_area *areas,
 	scan_touched(low, m->end, m, scan);
 }
 
+/* note_dead - without memory for it a little more may seem to come back. */
+static void
+note_dead(uintptr_t start, uintptr_t end)
+{
+	size_t limit = SPOTS_MAX * sizeof(*stacks.dead), committed;
+
+	if (stacks.below == 0 || start >= end)
+		return;
+	if (stacks.dead == NULL)
+		stacks.dead = meta_reserve(limit);
+	if (stacks.dead == NULL)
+		return;
+	committed = meta_commit(stacks.dead, stacks.dead_committed,
+				(stacks.dead_count + 1) * sizeof(*stacks.dead),
+				limit);
+	if (committed == 0)
+		return;
+	stacks.dead_committed = committed;
+	stacks.dead[stacks.dead_count][0] = start;
+	stacks.dead[stacks.dead_count][1] = end;
+	stacks.dead_count++;
+}
+
+void
+stacks_for_each_dead(void (*visit)(uintptr_t, uintptr_t))
+{
+	for (size_t i = 0; i < stacks.dead_count; i++)
+		visit(stacks.dead[i][0], stacks.dead[i][1]);
+}
+
 void
 stacks_scan(const struct mapping *m, const struct stack_area *areas,
 	    unsigned count, void (*visit)(uintptr_t, uintptr_t))
@@ -499,6 +532,7 @@ stacks_scan(const struct mapping *m, const struct stack_area *areas,
 
 	for (unsigned i = 0; i < count; i++) {
 		scan_touched(areas[i].live, areas[i].end, m, &scan);
+		note_dead(areas[i].start, areas[i].live);
 		if (areas[i].dtv != 0)
 			visit(areas[i].dtv, areas[i].dtv + sizeof(uintptr_t));
 	}

@@ -32,6 +32,14 @@ int stacks_prepare(void);
 void stacks_keep_below(size_t size);
 
 /*
+ * stacks_for_each_dead - visit what lay below the parts in use of all stacks
+ * when they were last scanned with stacks_keep_below() more than 0: for the
+ * same reason.  It may be in use by now, or gone.
+ * Context: collector, world running.
+ */
+void stacks_for_each_dead(void (*visit)(uintptr_t start, uintptr_t end));
+
+/*
  * stacks_look - note where the stopped threads stand; before the rest.
  * Errors:  -ENOMEM: more threads than were thought of.
  */

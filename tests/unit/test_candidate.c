@@ -21,7 +21,7 @@ is_found(uintptr_t word, uintptr_t block)
 
 	if (!candidate_find(word, &b))
 		return false;
-	return (span_is_large(b.span) ? b.span->base
+	return (span_is_large(b.span) ? span_base(b.span)
 				      : span_slot_addr(b.span, b.slot)) ==
 	       block;
 }
@@ -74,8 +74,8 @@ START_TEST(test_aligned)
 
 		check_block(p, 70000);
 		/* Before a large block there may be units of its run. */
-		if (span_is_large(span) && span->run < span->base)
-			expect(!is_any(span->run) && !is_any(span->base - 1));
+		if (span_is_large(span) && span->run < span_base(span))
+			expect(!is_any(span->run) && !is_any(span_base(span) - 1));
 	}
 }
 END_TEST
@@ -176,7 +176,7 @@ START_TEST(test_running)
 
 		expect(candidate_locate(kept[i], &b));
 		expect(candidate_is_taken(b.span, b.slot));
-		expect((span_is_large(b.span) ? b.span->base
+		expect((span_is_large(b.span) ? span_base(b.span)
 			: span_slot_addr(b.span, b.slot)) == kept[i]);
 		/* And of any other word something can be said. */
 		if (candidate_locate(arena_view.base +

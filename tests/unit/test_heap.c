@@ -280,7 +280,7 @@ START_TEST(test_usable)
 			slot = span_is_large(span) ? 0
 			     : span_slot_of(span, (uintptr_t)p);
 			expect((uintptr_t)p + usable + way->pad <=
-			       (span_is_large(span) ? span->base
+			       (span_is_large(span) ? span_base(span)
 				: span_slot_addr(span, slot)) +
 			       span_slot_bytes(span));
 			memset(p, 1, usable);
@@ -464,7 +464,7 @@ START_TEST(test_invalid_rest)
 	for (size_t size = 17; size <= 60 * KIB; size = size * 2 + 9) {
 		char *p = heap_alloc(size, false);
 		struct span *span = arena_span_of((uintptr_t)p);
-		uintptr_t end = span->base + (span->run_units << UNIT_SHIFT);
+		uintptr_t end = span_base(span) + (span->run_units << UNIT_SHIFT);
 
 		for (uintptr_t at = span_slot_addr(span, span->slot_count);
 		     at < end; at += 16)

@@ -33,19 +33,19 @@ START_TEST(test_slot_of)
 		size_t slot = 0, left = size;
 
 		expect(span->slot_size == size && span->class == class);
-		expect(span->base == span->run);
+		expect(span_base(span) == span->run);
 		for (size_t at = 0; at < bytes; at++, left--) {
 			if (left == 0) {
 				slot++;
 				left = size;
 			}
-			expect(span_slot_of(span, span->base + at) == slot);
+			expect(span_slot_of(span, span_base(span) + at) == slot);
 		}
 		/* Slots end where the run ends, or before. */
 		expect(span->slot_count == bytes / size);
 		for (uint32_t s = 0; s < span->slot_count; s++)
 			expect(span_slot_addr(span, s) ==
-			       span->base + s * size);
+			       span_base(span) + s * size);
 		span_destroy(span);
 	}
 }
@@ -58,8 +58,8 @@ START_TEST(test_create)
 		struct span *span = span_create(class, cache_self, with_sites);
 		size_t free_slots = 0;
 
-		expect(arena_span_of(span->base) == span);	/* S4 */
-		expect(arena_span_of(span->base +
+		expect(arena_span_of(span_base(span)) == span);	/* S4 */
+		expect(arena_span_of(span_base(span) +
 			(span->run_units << UNIT_SHIFT) - 1) == span);
 		expect(load_relaxed(&span->owner) == cache_self);
 		expect(span_is_empty(span));			/* S2 */
@@ -80,7 +80,7 @@ START_TEST(test_create)
 		expect((span->site != NULL) == with_sites);
 		expect((span->slack != NULL) == with_sites);
 		expect(span->is_zero);
-		expect(is_zero((void *)span->base, 1000));
+		expect(is_zero((void *)span_base(span), 1000));
 		/* The metadata is not where blocks are. */
 		expect(!arena_contains((uintptr_t)span));
 		expect(!arena_contains((uintptr_t)span->own));
@@ -101,7 +101,7 @@ START_TEST(test_reuse)
 		store_relaxed(&span->returned[w], UINT64_MAX);
 		span->scratch[w] = UINT64_MAX;
 	}
-	memset((void *)span->base, 1, UNIT_SIZE);
+	memset((void *)span_base(span), 1, UNIT_SIZE);
 	span_destroy(span);
 	again = span_create(20, cache_self, true);
 	ck_assert_ptr_eq(again, span);
@@ -111,7 +111,7 @@ START_TEST(test_reuse)
 		expect(load_relaxed(&again->mark[w]) == 0 &&
 		       load_relaxed(&again->returned[w]) == 0 &&
 		       again->scratch[w] == 0);
-	ck_assert(!again->is_zero || is_zero((void *)again->base, UNIT_SIZE));
+	ck_assert(!again->is_zero || is_zero((void *)span_base(again), UNIT_SIZE));
 }
 END_TEST
 
@@ -146,7 +146,7 @@ START_TEST(test_defer)
 				span_destroy(span);
 			}
 		for (unsigned i = 0; i < 20; i++) {
-			expect(old[i]->base == copy[i].base);
+			expect(span_base(old[i]) == span_base(&copy[i]));
 			expect(old[i]->mark == copy[i].mark);
 			expect(old[i]->class == copy[i].class);
 			expect(old[i]->slot_count == copy[i].slot_count);
@@ -226,17 +226,17 @@ START_TEST(test_large)
 					(span->run_units << UNIT_SHIFT);
 
 			expect(span_is_large(span) && span->words == 1);
-			expect(span->base % alignment == 0);
-			expect(span->base >= span->run);
-			expect(span->base + size <= end);
-			expect(span_slot_bytes(span) == end - span->base);
+			expect(span_base(span) % alignment == 0);
+			expect(span_base(span) >= span->run);
+			expect(span_base(span) + size <= end);
+			expect(span_slot_bytes(span) == end - span_base(span));
 			expect(span_requested(span, 0) == size);
-			expect(arena_span_of(span->base) == span);
+			expect(arena_span_of(span_base(span)) == span);
 			expect(arena_span_of(end - 1) == span);
 			expect(load_relaxed(&span->returned[0]) == 0);
 			if (zero)
-				expect(is_zero((void *)span->base, size));
-			memset((void *)span->base, 1, size);
+				expect(is_zero((void *)span_base(span), size));
+			memset((void *)span_base(span), 1, size);
 			span_destroy(span);
 			expect(arena_span_of(end - 1) == NULL);
 		}

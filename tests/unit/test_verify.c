@@ -161,7 +161,7 @@ static unsigned order;
 static bool
 note_visit(struct block b, uintptr_t word)
 {
-	uintptr_t block = span_is_large(b.span) ? b.span->base
+	uintptr_t block = span_is_large(b.span) ? span_base(b.span)
 						: span_slot_addr(b.span,
 								 b.slot);
 	unsigned node = node_at(block);
@@ -175,7 +175,7 @@ note_visit(struct block b, uintptr_t word)
 	expect(word != 0 && candidate_find(*(uintptr_t *)word, &other));
 	expect(other.span == b.span && other.slot == b.slot);
 	if (candidate_find(word, &other)) {
-		node = node_at(span_is_large(other.span) ? other.span->base
+		node = node_at(span_is_large(other.span) ? span_base(other.span)
 			       : span_slot_addr(other.span, other.slot));
 		expect(node != NODES && nodes[node].visits != 0);
 	}

@@ -185,15 +185,15 @@ check_span(struct span *span, void *argument)
 	expect(arena_span_of(span->run) == span);			/* S4 */
 	if (span_is_large(span)) {
 		expect(owner == NULL && fast == NULL);
-		expect(span->base + span->large_bytes ==
+		expect(span_base(span) + span->large_bytes ==
 		       span->run + span->run_units * UNIT_SIZE);
 		found->taken += !(load_relaxed(&span->returned[0]) & 1);
 		return;
 	}
 	check_bitmaps(span, found);
 	expect(fast == NULL ||
-	       (fast == owner && span->site == NULL && remote == 0 &&
-		span->is_linked));
+	       (fast == (span->site == NULL ? owner : CACHE_NOTING(owner)) &&
+		remote == 0 && span->is_linked));
 	expect(remote < SPAN_VISITOR);
 	found->linked += span->is_linked;
 	found->listed += remote & SPAN_LISTED;
