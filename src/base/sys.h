@@ -126,7 +126,10 @@ unsigned sys_cpu_count(void);
 /* sys_thread_cpu_ns - what the calling thread has computed so far. */
 uint64_t sys_thread_cpu_ns(void);
 
-/* sys_userfaultfd - for faults of user code only: needs no privilege. */
+/*
+ * sys_userfaultfd - for faults of user code only: needs no privilege.
+ * Errors: -EPERM under a seccomp filter, which is not tried.
+ */
 int sys_userfaultfd(void);
 
 /* sys_sleep_ns - for at least this long. */

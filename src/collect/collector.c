@@ -37,8 +37,12 @@
  */
 #define IDLE_NS		(500 * NSEC_PER_MSEC)
 
-/* An allocating thread waits for so long at a time. */
+/*
+ * A thread that allocates while its cycle is behind waits for so long at a
+ * time, and for longer the farther it is.
+ */
 #define ASSIST_NS	(NSEC_PER_MSEC)
+#define ASSIST_MAX	16u
 
 enum { NONE, ALIVE };
 enum { REQUEST_LOOK = 1, REQUEST_QUIT = 2 };
@@ -58,6 +62,7 @@ static struct {
 	_Atomic uint64_t allocated;	/* bytes claimed, ever */
 	_Atomic uint64_t look_at;	/* of allocated: time for a look */
 	_Atomic uint64_t hurry_at;	/* of allocated: assist from here on */
+	_Atomic uint64_t step;		/* bytes behind that double the wait */
 	_Atomic uint64_t due_ns;	/* a cycle in any case; 0: never */
 
 	/* The collector's thread. */
@@ -87,6 +92,7 @@ plan_next(const struct cycle_report *r)
 	uint64_t now = sys_monotonic_ns();
 	uint64_t allocated = load_relaxed(&collector.allocated);
 	uint64_t since = MAX(now - collector.end_ns, 1u);
+	uint64_t held;
 	struct pacer_cycle c = {
 		.live_bytes = r->live_bytes,
 		.root_bytes = r->root_bytes,
@@ -104,8 +110,8 @@ plan_next(const struct cycle_report *r)
 
 	collector.clean_cycles = is_clean ? collector.clean_cycles + 1 : 0;
 	c.clean_cycles = collector.clean_cycles;
-	c.overhead_bytes = arena_used_bytes() > r->used_after
-			   ? arena_used_bytes() - r->used_after : 0;
+	held = arena_used_bytes() + arena_dirty_bytes();
+	c.overhead_bytes = held > r->used_after ? held - r->used_after : 0;
 	collector.plan = pacer_plan(&collector.settings, &c);
 	collector.end_ns = now;
 	collector.allocated_at_end = allocated;
@@ -130,10 +136,10 @@ run_cycle(uint64_t used)
 	uint64_t goal = MAX(collector.plan.goal_bytes, used);
 	int error;
 
-	/* Allocating a quarter more than the goal has room for is too fast. */
+	/* What the goal has no room for is too much. */
+	store_relaxed(&collector.step, MAX(goal / 64, MIB));
 	store_relaxed(&collector.hurry_at,
-		      load_relaxed(&collector.allocated) + (goal - used) +
-		      MAX(goal / 4, MIB));
+		      load_relaxed(&collector.allocated) + (goal - used));
 	error = cycle_run(collector.reclaims, &report, tell);
 	store_relaxed(&collector.hurry_at, UINT64_MAX);
 	if (error == 0)
@@ -263,11 +269,19 @@ request(uint32_t what)
 		sys_futex_wake(&collector.request, 1);
 }
 
-static bool
-is_behind(uint64_t allocated)
+/* assist - leave the processor to the cycle, if it is behind. */
+static void
+assist(uint64_t allocated)
 {
-	return allocated >= load_relaxed(&collector.hurry_at) &&
-	       load_relaxed(&cycle_phase) != PHASE_IDLE;
+	uint64_t hurry_at = load_relaxed(&collector.hurry_at), steps;
+
+	if (likely(allocated < hurry_at) ||
+	    load_relaxed(&cycle_phase) == PHASE_IDLE ||
+	    sys_getpid() != collector.pid)
+		return;
+	cycle_hurry();
+	steps = 1 + (allocated - hurry_at) / load_relaxed(&collector.step);
+	sys_sleep_ns(MIN(steps, ASSIST_MAX) * ASSIST_NS);
 }
 
 void
@@ -279,8 +293,7 @@ collector_note_allocated(size_t bytes)
 
 	if (!collector.is_on)
 		return;
-	if (unlikely(is_behind(allocated)) && sys_getpid() == collector.pid)
-		sys_sleep_ns(ASSIST_NS);
+	assist(allocated);
 	if (allocated < load_relaxed(&collector.look_at) &&
 	    !is_due(sys_coarse_ns()))
 		return;
@@ -303,6 +316,7 @@ begin_pacing(void)
 	collector.clean_cycles = 0;
 	collector.has_pending = false;
 	store_relaxed(&collector.hurry_at, UINT64_MAX);
+	store_relaxed(&collector.step, MIB);
 	store_relaxed(&collector.due_ns, collector.settings.interval_ns == 0
 		      ? 0 : now + MAX(collector.settings.interval_ns,
 				      INFANCY_NS));

@@ -88,7 +88,7 @@
 /* A worker computes for so long, then rests as BILGE_CPU wants. */
 #define WORK_NS		(2 * NSEC_PER_MSEC)
 
-/* So many abandoned cycles in a row are worth a line, and again each time. */
+/* So many abandoned cycles in a row are worth a line, twice as many another. */
 #define ABANDONED_SAY	3u
 
 _Atomic uint32_t cycle_phase;
@@ -97,6 +97,8 @@ static struct {
 	struct lock lock;
 	/* Atomic: how many wait for the lock; a cycle gives up for them. */
 	_Atomic uint32_t wanted;
+	/* Atomic: relaxed, see cycle_hurry(). */
+	_Atomic bool is_hurried;
 
 	/* Guarded by lock. */
 	bool world_is_stopped;		/* from cycle_check() to cycle_end() */
@@ -119,6 +121,12 @@ void
 cycle_unlock(void)
 {
 	lock_release(&cycle.lock);
+}
+
+void
+cycle_hurry(void)
+{
+	store_relaxed(&cycle.is_hurried, true);
 }
 
 static bool
@@ -204,7 +212,8 @@ rest(void)
 {
 	uint64_t now = sys_monotonic_ns(), worked = now - cycle.work_begin_ns;
 
-	if (worked < WORK_NS || cycle.share >= 100)
+	if (worked < WORK_NS || cycle.share >= 100 ||
+	    load_relaxed(&cycle.is_hurried))
 		return;
 	sys_sleep_ns(worked * (100 - cycle.share) / cycle.share);
 	cycle.work_begin_ns = sys_monotonic_ns();
@@ -280,6 +289,7 @@ count_workers(void)
 	cycle.share = options->workers != 0 ? 100
 		: (unsigned)MIN(percent / cycle.workers, 100u);
 	cycle.work_begin_ns = sys_monotonic_ns();
+	store_relaxed(&cycle.is_hurried, false);
 }
 
 /* ----------------------------------------------------------------- stopping */
@@ -516,6 +526,8 @@ mark_concurrently(struct cycle_report *report, uint64_t *ret_begin_ns,
 static void
 abandon(int error, const struct stop_failure *failure)
 {
+	unsigned n;
+
 	stats.cycle.abandoned++;
 	if (error == -ECANCELED)
 		return;
@@ -523,7 +535,9 @@ abandon(int error, const struct stop_failure *failure)
 		say("abandoned: error %d: %s", -error, failure->what);
 	if (failure->tid == 0 && error != -ENOMEM && error != -ENOSYS)
 		barrier_failed();
-	if (++cycle.abandoned_in_a_row % ABANDONED_SAY == 0)
+	n = ++cycle.abandoned_in_a_row;
+	if (n % ABANDONED_SAY == 0 && (n / ABANDONED_SAY &
+				       (n / ABANDONED_SAY - 1)) == 0)
 		say_abandoned("several cycles were", failure);
 }
 
@@ -547,6 +561,8 @@ cycle_run(bool reclaims, struct cycle_report *report,
 	report->used_before = used_bytes();
 	report->barrier = barrier_open()->name;
 	error = is_wanted() ? -ECANCELED : begin(false);
+	if (error != 0 && error != -ENOMEM)
+		failure.what = "/proc/self/maps cannot be read";
 	if (error == 0 && barrier_current()->is_concurrent)
 		error = mark_concurrently(report, &stop_begin_ns, &failure);
 	else if (error == 0)

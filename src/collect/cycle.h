@@ -19,6 +19,12 @@ enum cycle_phase {
 /* Atomic: changes only in cycle.c. */
 extern _Atomic uint32_t cycle_phase;
 
+/*
+ * cycle_hurry - the program is about to outrun the cycle that is under way:
+ * no more rest until it is over.  Any context.
+ */
+void cycle_hurry(void);
+
 /* What one cycle did, for the trace, the record and the pacer. */
 struct cycle_report {
 	uint64_t number;

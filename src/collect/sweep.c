@@ -3,13 +3,14 @@
  *
  * Owns the list of condemned blocks.  A block enters it when it is white for
  * the first time, with a checksum of its contents, and leaves it in one of
- * four ways: reached again or changed (resurrected), freed by the program
- * (resurrected too), or reclaimed.
+ * four ways: reached again for good or changed (resurrected), freed or touched
+ * by the program (resurrected too), or reclaimed.
  *
  * Always true:
  *   R1  a block is reclaimed only after it was white in grace + 1 cycles in a
  *       row, its contents the same at the first and at the last of them, and
- *       no block of its site ever came back;
+ *       no block of its site ever came back; in more cycles where one was
+ *       reached again by what may be a stale word;
  *   R2  who clears a block's condemned bit decides: sweep may reclaim it, or
  *       the program has freed it, never both.
  *
@@ -50,6 +51,7 @@ struct condemned {
 	uint32_t site;
 	uint16_t whites;	/* cycles in a row */
 	bool is_direct;
+	bool is_suspect;	/* it was reached in the last cycle */
 	bool is_kept;		/* exempt, or nothing is reclaimed */
 	bool is_shielded;
 	uintptr_t pc;		/* that touched it then; 0: unknown */
@@ -178,12 +180,39 @@ is_marked(const struct block *b)
 /* ---------------------------------------------------- resurrect and reclaim */
 
 static void
-resurrect(const struct condemned *c, const char *how)
+note_return(const struct condemned *c, const char *how)
 {
 	sweep.resurrected++;
 	atomic_fetch_add_explicit(&stats.resurrected, 1, memory_order_relaxed);
-	ledger_exempt(c->site);
 	record_resurrected(c->site, c->addr, how, c->pc);
+}
+
+static void
+resurrect(const struct condemned *c, const char *how)
+{
+	ledger_exempt(c->site);
+	note_return(c, how);
+}
+
+/*
+ * reached - a condemned block is.  The word that did it may be what a register
+ * or the hole of a frame still holds.  So it stays in the list, and its site's
+ * blocks wait for longer; it has come back when it is reached in the next cycle
+ * too, or is freed, touched, changed; and if it was not, it begins anew.
+ */
+static bool
+reached(struct condemned *c, const struct block *b)
+{
+	if (c->is_kept || c->is_suspect) {
+		if (take(b) && !c->is_kept)
+			resurrect(c, "reached");
+		return false;
+	}
+	c->is_suspect = true;
+	c->whites = 0;
+	ledger_suspect(c->site, stats.cycle.count + 1);
+	note_return(c, "reached");
+	return true;
 }
 
 void
@@ -236,11 +265,9 @@ review(struct condemned *c)
 
 	if (!candidate_locate(c->addr, &b) || !is_condemned(&b))
 		return false;		/* freed: that was noted then */
-	if (is_marked(&b)) {
-		if (take(&b) && !c->is_kept)
-			resurrect(c, "reached");
-		return false;
-	}
+	if (is_marked(&b))
+		return reached(c, &b);
+	c->is_suspect = false;
 	if (!c->is_kept && checksum(&b) != c->sum) {
 		if (take(&b))
 			resurrect(c, "changed");
@@ -297,11 +324,14 @@ reclaim_all(void)
 		if (!candidate_locate(c->addr, &b) || !is_condemned(&b))
 			continue;
 		c->is_kept |= ledger_is_exempt(c->site);
-		if (!c->is_kept && c->whites > options->grace) {
+		if (!c->is_kept && c->whites > options->grace &&
+		    c->whites > options->grace +
+				ledger_patience(c->site,
+						stats.cycle.count + 1)) {
 			reclaim(c, &b);
 			continue;
 		}
-		if (!c->is_kept) {
+		if (!c->is_kept && !c->is_suspect) {
 			sweep.result->pending_bytes += span_slot_bytes(b.span);
 			c->is_shielded = shield_raise(&b);
 		}

@@ -131,6 +131,13 @@ arena_init(size_t size)
 			? ALIGN_UP((uintptr_t)start, UNIT_SIZE)
 			: ALIGN_UP((uintptr_t)start, HALF_WORD) +
 			  SMALL_NUMBERS;
+		/* What lies around it counts against RLIMIT_AS too. */
+		if (arena_view.base > (uintptr_t)start)
+			sys_munmap((uintptr_t)start,
+				   arena_view.base - (uintptr_t)start);
+		if ((uintptr_t)start + slack > arena_view.base)
+			sys_munmap(arena_view.base + size,
+				   (uintptr_t)start + slack - arena_view.base);
 		arena_view.size = size;
 		arena.table_size = (size >> UNIT_SHIFT) * sizeof(void *);
 		arena_view.table = meta_reserve(arena.table_size);

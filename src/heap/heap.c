@@ -46,6 +46,8 @@ static _Atomic bool size_was_asked;
 static _Atomic bool has_ignored;
 /* Atomic: relaxed, a page moved all the same is noticed by the barrier. */
 static _Atomic bool pages_are_kept;
+/* Atomic: relaxed, only ever set: the kernel has refused to move some. */
+static _Atomic bool pages_are_split;
 
 /*
  * range_size - how much address space to reserve.  Where it is limited, the
@@ -504,8 +506,8 @@ static bool
 resize_large(struct span *span, size_t size)
 {
 	size_t padded = size + heap_pad;
-	size_t units = (padded + (span_base(span) - span->run) + UNIT_SIZE - 1) >>
-		       UNIT_SHIFT;
+	size_t bytes = span_base(span) - span->run + padded;
+	size_t units = (bytes + UNIT_SIZE - 1) >> UNIT_SHIFT;
 	uintptr_t tail = span->run + (units << UNIT_SHIFT);
 	uint64_t mask;
 	bool fits = true;
@@ -533,19 +535,58 @@ resize_large(struct span *span, size_t size)
 	return fits;
 }
 
+static bool
+is_zero_page(uintptr_t page)
+{
+	const uint64_t *p = (const uint64_t *)page;
+	uint64_t found = 0;
+
+	for (size_t i = 0; i < ARCH_PAGE_SIZE / sizeof(*p); i++)
+		found |= p[i];
+	return found == 0;
+}
+
+/*
+ * gather_pages - the kernel has given up a move, wherever it was.  What it has
+ * moved reads as zero where it came from, and what it has not reads as zero
+ * where it should be.
+ */
+static COLD void
+gather_pages(uintptr_t from, uintptr_t to, size_t size)
+{
+	for (uintptr_t end = from + size; from < end;
+	     from += ARCH_PAGE_SIZE, to += ARCH_PAGE_SIZE) {
+		/* Some make room first, and then see that they cannot. */
+		sys_mmap(to, ARCH_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+			 MAP_FIXED_NOREPLACE, -1, 0);
+		if (!is_zero_page(from))
+			memcpy((void *)to, (const void *)from, ARCH_PAGE_SIZE);
+	}
+}
+
 /*
  * move_pages - move the memory of one large block to another by its page
  * tables.  The old pages read as zero afterwards and stay mapped.
+ *
+ * The kernel may refuse, and half of the way at that, where it keeps a part of
+ * them apart, because of madvise(2), mlock(2) or userfaultfd(2).
  */
 static bool
 move_pages(uintptr_t from, uintptr_t to, size_t size)
 {
-	if (load_relaxed(&pages_are_kept))
+	if (load_relaxed(&pages_are_kept) || load_relaxed(&pages_are_split))
 		return false;
 	size = ALIGN_UP(size, ARCH_PAGE_SIZE);
-	return sys_mremap(from, size, size,
-			  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-			  to) == (long)to;
+	if (sys_madvise(to, size, MADV_DONTNEED) != 0)
+		return false;
+	if (sys_mremap(from, size, size,
+		       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+		       to) != (long)to) {
+		store_relaxed(&pages_are_split, true);
+		gather_pages(from, to, size);
+	}
+	return true;
 }
 
 /* held_bytes - what the program may have written of a block. */

@@ -193,8 +193,8 @@ span_slot_of(const struct span *span, uintptr_t addr)
 	 * offset * reciprocal stays below 2^20, and a reciprocal is at least
 	 * 2^47 (Granlund and Montgomery, "Division by Invariant Integers").
 	 */
-	return (uint32_t)arch_multiply(addr + span->minus_base, span->reciprocal,
-				       &low);
+	return (uint32_t)arch_multiply(addr + span->minus_base,
+				       span->reciprocal, &low);
 }
 
 /*

@@ -21,6 +21,15 @@
 
 #define TABLE_MIN	256u
 
+/* What is thought of a site's blocks. */
+struct standing {
+	uint32_t site;
+	uint32_t suspicions;	/* EXEMPT: it is, for good */
+	uint64_t cycle;		/* of the last one */
+};
+
+#define EXEMPT	3u
+
 /* An account with no first_ns is an empty place. */
 static struct {
 	/* Guarded by lock. */
@@ -28,10 +37,10 @@ static struct {
 	struct account *table;
 	size_t size;			/* a power of two */
 	size_t used;
-	uint32_t *exempt;		/* open addressing, 0: empty */
-	size_t exempt_size;
+	struct standing *standings;	/* open addressing; site 0: empty */
+	size_t standing_size;
 	/* Atomic: relaxed; written under the lock, mostly 0. */
-	_Atomic size_t exempt_used;
+	_Atomic size_t standing_count;
 	/* Atomic: relaxed, only ever set. */
 	_Atomic bool all_exempt;
 } ledger = { .lock = LOCK_INIT(RANK_LEDGER) };
@@ -118,35 +127,68 @@ ledger_reclaimed(uint32_t site, bool is_direct, uint64_t bytes)
 	lock_release(&ledger.lock);
 }
 
-/* exempt_place - where a site is, or would be. */
-static uint32_t *
-exempt_place(uint32_t *table, size_t size, uint32_t site)
+/* standing_place - where a site is, or would be. */
+static struct standing *
+standing_place(struct standing *table, size_t size, uint32_t site)
 {
 	size_t i = bits_mix(site) & (size - 1);
 
-	while (table[i] != 0 && table[i] != site)
+	while (table[i].site != 0 && table[i].site != site)
 		i = (i + 1) & (size - 1);
 	return &table[i];
 }
 
 static bool
-grow_exempt_locked(void)
+grow_standings_locked(void)
 {
-	size_t size = MAX(2 * ledger.exempt_size, TABLE_MIN);
-	uint32_t *table = meta_map(size * sizeof(*table));
+	size_t size = MAX(2 * ledger.standing_size, TABLE_MIN);
+	struct standing *table = meta_map(size * sizeof(*table));
 
 	if (table == NULL)
 		return false;
-	for (size_t i = 0; i < ledger.exempt_size; i++)
-		if (ledger.exempt[i] != 0)
-			*exempt_place(table, size, ledger.exempt[i]) =
-				ledger.exempt[i];
-	if (ledger.exempt != NULL)
-		meta_unmap(ledger.exempt,
-			   ledger.exempt_size * sizeof(*table));
-	ledger.exempt = table;
-	ledger.exempt_size = size;
+	for (size_t i = 0; i < ledger.standing_size; i++) {
+		const struct standing *s = &ledger.standings[i];
+
+		if (s->site != 0)
+			*standing_place(table, size, s->site) = *s;
+	}
+	if (ledger.standings != NULL)
+		meta_unmap(ledger.standings,
+			   ledger.standing_size * sizeof(*table));
+	ledger.standings = table;
+	ledger.standing_size = size;
 	return true;
+}
+
+/* standing_locked - of a site, made if need be; NULL without memory. */
+static struct standing *
+standing_locked(uint32_t site)
+{
+	size_t used = load_relaxed(&ledger.standing_count);
+	struct standing *s;
+
+	if (site == 0 || (2 * (used + 1) > ledger.standing_size &&
+			  !grow_standings_locked()))
+		return NULL;
+	s = standing_place(ledger.standings, ledger.standing_size, site);
+	if (s->site == 0)
+		store_relaxed(&ledger.standing_count, used + 1);
+	s->site = site;
+	return s;
+}
+
+/* find_standing - a copy; all zero when there is none. */
+static struct standing
+find_standing(uint32_t site)
+{
+	struct standing s = { 0 };
+
+	if (load_relaxed(&ledger.standing_count) == 0 || site == 0)
+		return s;
+	lock_acquire(&ledger.lock);
+	s = *standing_place(ledger.standings, ledger.standing_size, site);
+	lock_release(&ledger.lock);
+	return s;
 }
 
 bool
@@ -159,37 +201,50 @@ ledger_exempt_all(void)
 void
 ledger_exempt(uint32_t site)
 {
-	uint32_t *place;
+	struct standing *s;
 
 	lock_acquire(&ledger.lock);
-	if (site == 0 ||
-	    (2 * (load_relaxed(&ledger.exempt_used) + 1) >
-	     ledger.exempt_size && !grow_exempt_locked())) {
+	s = standing_locked(site);
+	if (s != NULL)
+		s->suspicions = EXEMPT;
+	else
 		ledger_exempt_all();				/* G1 */
-	} else {
-		place = exempt_place(ledger.exempt, ledger.exempt_size, site);
-		store_relaxed(&ledger.exempt_used,
-			      load_relaxed(&ledger.exempt_used) +
-			      (*place == 0));
-		*place = site;
-	}
 	lock_release(&ledger.lock);
 }
 
 bool
 ledger_is_exempt(uint32_t site)
 {
-	bool result;
+	return load_relaxed(&ledger.all_exempt) ||
+	       find_standing(site).suspicions >= EXEMPT;
+}
 
-	if (load_relaxed(&ledger.all_exempt))
-		return true;
-	if (load_relaxed(&ledger.exempt_used) == 0)
-		return false;
+void
+ledger_suspect(uint32_t site, uint64_t cycle)
+{
+	struct standing *s;
+
 	lock_acquire(&ledger.lock);
-	result = site != 0 &&
-		 *exempt_place(ledger.exempt, ledger.exempt_size, site) != 0;
+	s = standing_locked(site);
+	if (s == NULL) {
+		ledger_exempt_all();				/* G1 */
+	} else if (s->suspicions < EXEMPT && s->cycle != cycle) {
+		if (cycle - s->cycle > LEDGER_MEMORY)
+			s->suspicions = 0;
+		s->suspicions++;
+		s->cycle = cycle;
+	}
 	lock_release(&ledger.lock);
-	return result;
+}
+
+unsigned
+ledger_patience(uint32_t site, uint64_t cycle)
+{
+	struct standing s = find_standing(site);
+
+	if (s.suspicions == 0 || cycle - s.cycle > LEDGER_MEMORY)
+		return 0;
+	return (1u << (2 * s.suspicions)) - 1;
 }
 
 bool

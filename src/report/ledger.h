@@ -33,6 +33,18 @@ void ledger_exempt(uint32_t site);
 bool ledger_is_exempt(uint32_t site);
 
 /*
+ * ledger_suspect - in this cycle a block of this site was reached again, by
+ * words that may be stale.  Three such cycles of LEDGER_MEMORY make the site
+ * exempt.
+ *
+ * ledger_patience - how many cycles more than others its blocks wait, because
+ * of that: 3, then 15.
+ */
+#define LEDGER_MEMORY	32u
+void ledger_suspect(uint32_t site, uint64_t cycle);
+unsigned ledger_patience(uint32_t site, uint64_t cycle);
+
+/*
  * ledger_exempt_all - a reclaimed block was still in use: no more of that.
  * Returns: false when all were exempt before.
  */

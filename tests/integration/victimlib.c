@@ -27,3 +27,15 @@ lib_fini(void)
 	if (lib_lose_late != 0)
 		lose_block(lib_lose_late);
 }
+
+/* A function of Lua's: it takes nothing, returns nothing, and forgets. */
+EXPORT int lib_lua_lose(void *state);
+
+EXPORT int
+lib_lua_lose(void *state)
+{
+	(void)state;
+	memset(use(malloc(2000)), 1, 2000);
+	scrub_registers();
+	return 0;
+}

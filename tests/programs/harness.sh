@@ -29,6 +29,7 @@ set -eu
 script=$(realpath "$0")
 test_name=$(basename "$script" .sh)
 failed=0
+cycles=0
 
 # The settings of a test beside BILGE_REPORT and BILGE_RECORD.
 mode=${1-check}
@@ -202,6 +203,7 @@ compare()
 		differs "$case_name" "called misuse" \
 			grep -h '"event":"misuse"' "$records"/*
 	fi
+	cycles=$((cycles + $(grep -h '"event":"cycle"' "$records"/* | wc -l)))
 	if test $case_failed = 0; then
 		echo "ok: $test_name $case_name"
 		chmod -R u+w "$plain" "$bilge"
@@ -212,6 +214,13 @@ compare()
 # finish - the last line of a test.  What failed can be looked at afterwards.
 finish()
 {
+	if test "$mode" = reclaim; then
+		echo "$test_name: $cycles cycles"
+		if test $cycles = 0; then
+			echo "FAIL: $test_name: no cycle ran"
+			failed=1
+		fi
+	fi
 	if test $failed = 0; then
 		rm -rf "$work"
 	fi

@@ -54,14 +54,17 @@ START_TEST(test_goal)
 }
 END_TEST
 
-/* Before any cycle: Go's first goal, and it is waited for. */
+/* Before any cycle: a heap that is worth one. */
 START_TEST(test_first)
 {
 	struct pacer_settings s = go;
 
-	ck_assert_uint_eq(pacer_first(&s).trigger_bytes, 4 * MB);
-	s.percent = 25;
-	ck_assert_uint_eq(pacer_first(&s).trigger_bytes, MB);
+	ck_assert_uint_eq(pacer_first(&s).trigger_bytes, 32 * MB);
+	s.percent = 2000;
+	ck_assert_uint_eq(pacer_first(&s).trigger_bytes, 80 * MB);
+	s.limit = 16 * MB;
+	ck_assert_uint_eq(pacer_first(&s).trigger_bytes, 16 * MB);
+	s.limit = OPTION_OFF;
 	s.percent = OPTION_OFF;
 	ck_assert_uint_gt(pacer_first(&s).trigger_bytes, NEVER);
 	ck_assert_uint_eq(pacer_first(&s).latest_ns, 0);
@@ -107,14 +110,14 @@ START_TEST(test_clean)
 	for (c.clean_cycles = 0; c.clean_cycles < 100; c.clean_cycles++) {
 		uint64_t goal = pacer_plan(&go, &c).goal_bytes;
 
-		expect(goal >= last && goal <= 900 * MB);
+		expect(goal >= last && goal <= 500 * MB);
 		last = goal;
 	}
-	ck_assert_uint_eq(last, 900 * MB);
+	ck_assert_uint_eq(last, 500 * MB);
 	c.clean_cycles = 1;
 	ck_assert_uint_eq(pacer_plan(&go, &c).goal_bytes, 200 * MB);
 	c.clean_cycles = UINT32_MAX;
-	ck_assert_uint_eq(pacer_plan(&go, &c).goal_bytes, 900 * MB);
+	ck_assert_uint_eq(pacer_plan(&go, &c).goal_bytes, 500 * MB);
 }
 END_TEST
 

@@ -260,7 +260,10 @@ START_TEST(test_reached)
 	ck_assert_uint_ge(cycle(true).lost_blocks, 2);
 	cycle(true);
 	roots[9] = (uintptr_t)unit_reveal(back);
-	/* What it holds comes back with it. */
+	/* What it holds comes back with it; once may be by a stale word. */
+	ck_assert_uint_eq(cycle(true).resurrected_blocks,
+			  sizes[_i] >= 8 ? 2 : 1);
+	ck_assert(!ledger_is_exempt(SITE) && !ledger_is_exempt(SITE + 1));
 	ck_assert_uint_eq(cycle(true).resurrected_blocks,
 			  sizes[_i] >= 8 ? 2 : 1);
 	if (sizes[_i] < 8)
@@ -272,6 +275,44 @@ START_TEST(test_reached)
 	for (unsigned n = 0; n < 5; n++)
 		expect(cycle(true).reclaimed_blocks == 0);
 	ck_assert(is_there(back) && is_there(inner));
+}
+END_TEST
+
+/* Reached once only: its site's blocks wait for 3 cycles more, then 15. */
+START_TEST(test_reached_once)
+{
+	struct hidden block, sibling;
+
+	start("0");
+	for (unsigned n = 0; n < 2; n++) {
+		unsigned patience = n == 0 ? 3 : 15;
+
+		stats.cycle.count += 5;
+		ledger_suspect(SITE, stats.cycle.count + 1);
+		ck_assert_uint_eq(ledger_patience(SITE, stats.cycle.count + 1),
+				  patience);
+		block = lose(64, SITE);
+		sibling = lose(64, SITE + 1);
+		for (unsigned i = 0; i < patience; i++) {
+			cycle(true);
+			expect(is_there(block) && !is_there(sibling));
+		}
+		cycle(true);
+		expect(!is_there(block));
+	}
+	ck_assert(!ledger_is_exempt(SITE));
+	stats.cycle.count += 5;
+	ledger_suspect(SITE, stats.cycle.count + 1);
+	ck_assert(ledger_is_exempt(SITE));
+	/* What is long ago is forgotten. */
+	for (uint64_t n = 100; n < 100 + 5 * 2 * LEDGER_MEMORY;
+	     n += 2 * LEDGER_MEMORY)
+		ledger_suspect(SITE + 2, n);
+	ck_assert(!ledger_is_exempt(SITE + 2));
+	/* In one cycle many blocks say no more than one. */
+	for (unsigned i = 0; i < 10; i++)
+		ledger_suspect(SITE + 3, 7);
+	ck_assert(!ledger_is_exempt(SITE + 3));
 }
 END_TEST
 
@@ -566,6 +607,7 @@ main(void)
 
 	tcase_add_loop_test(loops, test_grace, 0, 3);
 	tcase_add_loop_test(loops, test_reached, 0, ARRAY_LEN(sizes));
+	tcase_add_test(loops, test_reached_once);
 	loops = unit_case(suite, "resurrected", NULL);
 	tcase_add_checked_fixture(loops, setup, NULL);
 	tcase_add_loop_test(loops, test_changed, 0, ARRAY_LEN(sizes));
