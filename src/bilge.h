@@ -8,18 +8,14 @@
 #ifndef BILGE_H
 #define BILGE_H
 
-#include "heap/fence.h"
+#include "face/lending.h"
+#include "face/process.h"
+#include "face/sites.h"
+#include "face/threads.h"
 #include "heap/heap.h"
 #include "report/depot.h"
 #include "world/kernelrefs.h"
 #include "world/mutator.h"
-
-/* How the library behaves in this process. */
-enum bilge_mode {
-	BILGE_UNBORN,	/* nothing was allocated yet */
-	BILGE_ACTIVE,
-	BILGE_PASSIVE,	/* it stands down: calls go to the next allocator */
-};
 
 /* What only preload/ can know or do. */
 struct bilge_host {
@@ -37,12 +33,6 @@ struct bilge_host {
 	void (*thread_found)(void);
 };
 
-/* Atomic: relaxed, changes before the program's first thread starts. */
-extern enum bilge_mode bilge_mode;
-
-/* Fixed by bilge_begin(): are sizes and sites kept? */
-extern bool bilge_is_tracking;
-
 /* bilge_begin - settings and heap; done by the first allocation.  Early. */
 void bilge_begin(void);
 
@@ -51,12 +41,6 @@ void bilge_begin(void);
  * Units: reason, why the library has to stand down; NULL if it has not.
  */
 void bilge_start(const struct bilge_host *host, const char *reason);
-
-/*
- * The site of every allocation, where no stacks are kept; else 0.
- * Atomic: relaxed, set once.
- */
-extern _Atomic uint32_t bilge_only_site HIDDEN;
 
 /*
  * bilge_alloc_quick - a tracked block whose stack is not kept, from a place
@@ -138,76 +122,6 @@ bool bilge_free(void *block, const char *function);
 void *bilge_resize(void *block, size_t size, bool *ret_foreign,
 		   const char *function, const void *caller);
 
-/* Threads.  See heap_thread_begin(), mutator_end(), mutator_joined(). */
-void bilge_thread_begin(bool has_own_stack);
-void bilge_thread_end(bool keep_result);
-int bilge_thread_tid(uintptr_t thread_pointer);
-void bilge_thread_joined(uintptr_t thread_pointer, int tid);
-void bilge_thread_detached(uintptr_t thread_pointer);
-
-/*
- * bilge_is_on_stack - do these addresses lie, near, in the caller's frames?
- * Units: main_end, an address behind the frames of the first stack.
- */
-bool bilge_is_on_stack(uintptr_t start, uintptr_t end, uintptr_t main_end);
-
-/* bilge_stack_made - see stacks_note(). */
-void bilge_stack_made(uintptr_t start, uintptr_t main_end);
-
-/*
- * bilge_thread_ahead - a thread is about to be made: what is easier done while
- * there are fewer is done now.
- */
-void bilge_thread_ahead(const void *caller);
-
-/*
- * bilge_protect_begin, bilge_protect_end - around mprotect(2).
- * Units:   protection, PROT_READ and the like; done, it has succeeded.
- * Returns: does the range begin in our heap?  Then bilge_protect_end() follows.
- */
-bool bilge_protect_begin(const void *start, size_t size, int protection);
-void bilge_protect_end(const void *start, size_t size, int protection,
-		       bool done);
-
-/*
- * bilge_alone_begin, bilge_alone_end - no thread of ours exists in between.
- * errno is left alone.
- */
-void bilge_alone_begin(void);
-void bilge_alone_end(void);
-
-/*
- * bilge_interrupted - where the stop handler leaves the stack pointer of the
- * calling thread's system call, if a stop alone made it fail with EINTR.
- * Returns: NULL when the thread is not known.
- */
-uintptr_t *bilge_interrupted(void);
-
-/*
- * bilge_vfork_begin - the thread is about to call vfork(2) at this stack
- * pointer, with these in its callee-saved registers.
- */
-void bilge_vfork_begin(const uintptr_t *registers, uintptr_t sp);
-
-/*
- * bilge_spawn_begin, bilge_spawn_end - in between, below this stack pointer
- * and with all registers saved above it, a child is made in our memory.
- * Returns: for the other one.
- */
-uintptr_t bilge_spawn_begin(uintptr_t sp);
-void bilge_spawn_end(uintptr_t outer);
-
-/* Fork, from the handlers of pthread_atfork(3). */
-void bilge_fork_prepare(void);
-void bilge_fork_parent(void);
-void bilge_fork_child(void);
-
-/* bilge_limit - setrlimit(2) is about to limit the address space. */
-void bilge_limit(size_t limit);
-
-/* bilge_library_closed - dlclose(3) has returned. */
-void bilge_library_closed(void);
-
 /*
  * bilge_check - look for leaks and report them.
  * Returns: how many blocks were leaked; 0 when the check was abandoned.
@@ -226,50 +140,6 @@ int bilge_exit_check(int exit_status);
  * Returns: were there leaks?
  */
 bool bilge_exit_check_now(void);
-
-/* bilge_is_function - does some module define a function at this address? */
-bool bilge_is_function(const void *address);
-
-/*
- * What the kernel touches in a system call, while pages of the heap may be
- * protected (fence.h).
- *
- * bilge_lend - the kernel will read and write memory that begins here.
- * Returns: true: bilge_lend_end() has to follow the call.
- * bilge_show - it will only read it.
- */
-bool bilge_lend_slow(uintptr_t data, size_t size);
-void bilge_lend_end(uintptr_t data);
-void bilge_show_slow(uintptr_t data, size_t size);
-
-ALWAYS_INLINE bool
-bilge_lend(const void *data, size_t size)
-{
-	return unlikely(fence_is_on) && arena_contains((uintptr_t)data) &&
-	       bilge_lend_slow((uintptr_t)data, size);
-}
-
-ALWAYS_INLINE void
-bilge_show(const void *data, size_t size)
-{
-	/* relaxed: what is shut now nobody should have an address of. */
-	if (unlikely(load_relaxed(&fence_count) != 0) &&
-	    arena_contains((uintptr_t)data))
-		bilge_show_slow((uintptr_t)data, size);
-}
-
-/* bilge_give - memory that the kernel may write at any time from now on. */
-void bilge_give(const void *data);
-
-/*
- * bilge_fault_exchange - set and get the program's disposition of SIGSEGV.
- * Returns: false: that is libc's business; in any case the call is followed
- *          by bilge_fault_exchange_end().
- */
-struct sys_action;
-bool bilge_fault_exchange(const struct sys_action *action,
-			  struct sys_action *ret_old, uint64_t *ret_mask);
-void bilge_fault_exchange_end(uint64_t mask);
 
 /* LeakSanitizer's interface. */
 void bilge_ignore_begin(void);

@@ -31,7 +31,7 @@ write_line(const char *format, va_list ap, char *line, size_t size)
 	fmt_end(&f);
 	f.length = MIN(f.length, f.size - 1);
 	line[f.length] = '\n';
-	sys_write_all(2, line, f.length + 1);
+	sys_write_stderr(line, f.length + 1);
 	line[f.length] = '\0';
 }
 

@@ -47,6 +47,23 @@ long sys_write(int fd, const void *buffer, size_t size);
  * or a file size limit is an error and nothing else: no signal is raised.
  */
 int sys_write_all(int fd, const void *buffer, size_t size);
+/* sys_write_stderr - the same, to the program's standard error. */
+int sys_write_stderr(const void *buffer, size_t size);
+
+/*
+ * A thread of ours may have descriptors of its own, so that what it opens takes
+ * no number that the program expects.
+ *
+ * sys_own_files      from now on the calling thread has, and none is open;
+ * sys_share_files    it was made by one that has;
+ * sys_has_own_files  does it?
+ * sys_program_fd     a copy of one of the program's.
+ */
+int sys_own_files(void);
+void sys_share_files(void);
+bool sys_has_own_files(void);
+int sys_program_fd(int fd);
+
 long sys_lseek(int fd, int64_t offset, int whence);
 int sys_ioctl(int fd, unsigned long request, void *argument);
 long sys_getdents(int fd, void *buffer, size_t size);
@@ -125,6 +142,9 @@ unsigned sys_cpu_count(void);
 
 /* sys_thread_cpu_ns - what the calling thread has computed so far. */
 uint64_t sys_thread_cpu_ns(void);
+
+/* sys_is_filtered - may a system call be forbidden, or end the process? */
+bool sys_is_filtered(void);
 
 /*
  * sys_userfaultfd - for faults of user code only: needs no privilege.

@@ -75,6 +75,14 @@ barrier_failed(void)
 }
 
 void
+barrier_close(void)
+{
+	if (current != NULL)
+		current->close(false);
+	current = NULL;
+}
+
+void
 barrier_fork_child(void)
 {
 	if (current != NULL)

@@ -77,6 +77,12 @@ bool barrier_protects(uintptr_t addr);
 /* barrier_failed - the current one did not do its work: step down. */
 void barrier_failed(void);
 
+/*
+ * barrier_close - the thread whose descriptors it uses ends; barrier_open()
+ * opens it again.
+ */
+void barrier_close(void);
+
 /* barrier_fork_child - what was inherited acts on the parent's memory. */
 void barrier_fork_child(void);
 

@@ -56,6 +56,22 @@ candidate_is_taken(const struct span *span, uint32_t slot)
 	return ((gone >> (slot % WORD_BITS)) & 1) == 0;
 }
 
+/* candidate_bit - the bit of a block in its word of every bitmap. */
+ALWAYS_INLINE uint64_t
+candidate_bit(const struct block *b)
+{
+	return UINT64_C(1) << (b->slot % WORD_BITS);
+}
+
+/* candidate_is_marked - grey or black; a bit is set only once in a cycle. */
+ALWAYS_INLINE bool
+candidate_is_marked(const struct block *b)
+{
+	/* relaxed: who has to be the one to set it finds out as it does. */
+	return (load_relaxed(&b->span->mark[b->slot / WORD_BITS]) &
+		candidate_bit(b)) != 0;
+}
+
 /*
  * candidate_find - the block a word points to, into or just past.  A slot that
  * is free or claimed is none.

@@ -219,6 +219,7 @@ work(void *unused)
 		    !sleep_until_needed())
 			break;
 	}
+	cycle_rest();
 	store_release(&collector.state, NONE);			/* N1 */
 }
 

@@ -49,6 +49,7 @@
 #include "collect/tracked.h"
 #include "collect/verify.h"
 #include "heap/heap.h"
+#include "heap/remap.h"
 #include "report/held.h"
 #include "settings/options.h"
 #include "settings/stats.h"
@@ -167,7 +168,7 @@ begin(bool is_check)
 	/* From here on a span found in the table stays a span (S5). */
 	span_defer(true);
 	sweep_unshield();
-	heap_keep_pages(true);
+	remap_keep(true);
 	/* What is told at exit should be exact; what is condemned, for good. */
 	stacks_keep_below(is_check ? 0 : STALE_BELOW);
 	pages_open();
@@ -190,7 +191,7 @@ end(void)
 	cycle.has_second_mark = false;
 	marker_end();
 	pages_close();
-	heap_keep_pages(false);
+	remap_keep(false);
 	span_defer(false);
 	set_phase(PHASE_IDLE);
 }
@@ -592,6 +593,14 @@ cycle_run(bool reclaims, struct cycle_report *report,
 	end();
 	lock_release(&cycle.lock);
 	return error;
+}
+
+void
+cycle_rest(void)
+{
+	lock_acquire(&cycle.lock);
+	barrier_close();
+	lock_release(&cycle.lock);
 }
 
 /* --------------------------------------------------------- in one stop only */

@@ -54,6 +54,9 @@ struct cycle_report {
 int cycle_run(bool reclaims, struct cycle_report *ret,
 	      void (*told)(const struct cycle_report *));
 
+/* cycle_rest - the calling thread of the crew ends: drop what was its own. */
+void cycle_rest(void);
+
 /*
  * cycle_check - find what is unreachable, with the world stopped for as long
  * as marking takes.

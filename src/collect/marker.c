@@ -83,22 +83,15 @@ make_grey(struct marker *m, const struct block *b)
 		store_relaxed(&marker.overflowed, true);	/* K1 */
 }
 
-static bool
-is_marked(const struct block *b)
-{
-	return (load_relaxed(&b->span->mark[b->slot / WORD_BITS]) >>
-		(b->slot % WORD_BITS)) & 1;
-}
-
 /* mark - make a candidate grey if it is white. */
 static void
 mark(struct marker *m, const struct block *b)
 {
 	const struct span *span = b->span;
 	size_t word = b->slot / WORD_BITS;
-	uint64_t bit = UINT64_C(1) << (b->slot % WORD_BITS);
+	uint64_t bit = candidate_bit(b);
 
-	if (is_marked(b))
+	if (candidate_is_marked(b))
 		return;
 	/*
 	 * relaxed: winning the bit only makes the block ours to scan.  What it
@@ -411,7 +404,8 @@ rescan(struct marker *m, uintptr_t start, uintptr_t end)
 			start = next;	/* behind the last slot */
 			continue;
 		}
-		if (candidate_is_taken(b.span, b.slot) && is_marked(&b)) {
+		if (candidate_is_taken(b.span, b.slot) &&
+		    candidate_is_marked(&b)) {
 			extent(&b, &from, &to);
 			scan_readable(m, MAX(from, start), MIN(to, end));
 		}

@@ -148,33 +148,21 @@ append(const struct condemned *c)
 	return true;
 }
 
-static uint64_t
-bit_of(const struct block *b)
-{
-	return UINT64_C(1) << (b->slot % WORD_BITS);
-}
-
 /* take - R2: true when the block was condemned and is now ours to decide. */
 static bool
 take(const struct block *b)
 {
 	return (atomic_fetch_and_explicit(
-			&b->span->condemned[b->slot / WORD_BITS], ~bit_of(b),
-			memory_order_acq_rel) & bit_of(b)) != 0;
+			&b->span->condemned[b->slot / WORD_BITS],
+			~candidate_bit(b),
+			memory_order_acq_rel) & candidate_bit(b)) != 0;
 }
 
 static bool
 is_condemned(const struct block *b)
 {
 	return (load_relaxed(&b->span->condemned[b->slot / WORD_BITS]) &
-		bit_of(b)) != 0;
-}
-
-static bool
-is_marked(const struct block *b)
-{
-	return (load_relaxed(&b->span->mark[b->slot / WORD_BITS]) &
-		bit_of(b)) != 0;
+		candidate_bit(b)) != 0;
 }
 
 /* ---------------------------------------------------- resurrect and reclaim */
@@ -220,13 +208,11 @@ sweep_resurrect(uint32_t site)
 {
 	uint64_t mask;
 
-	mutator_hold();
-	mutator_mask_signals(&mask);
+	mutator_enter(&mask);
 	atomic_fetch_add_explicit(&stats.resurrected, 1, memory_order_relaxed);
 	ledger_exempt(site);
 	record_resurrected(site, 0, "freed", 0);
-	mutator_unmask_signals(mask);
-	mutator_release();
+	mutator_leave(mask);
 }
 
 static void
@@ -240,7 +226,7 @@ reclaim(const struct condemned *c, const struct block *b)
 		return;
 	store_relaxed(&span->site[b->slot], SITE_NONE);
 	atomic_fetch_or_explicit(&span->reclaimed[b->slot / WORD_BITS],
-				 bit_of(b), memory_order_release);
+				 candidate_bit(b), memory_order_release);
 	if (span_is_large(span)) {
 		/* No decay: the pages are surely not wanted soon. */
 		sys_madvise(span->run, span->run_units << UNIT_SHIFT,
@@ -265,7 +251,7 @@ review(struct condemned *c)
 
 	if (!candidate_locate(c->addr, &b) || !is_condemned(&b))
 		return false;		/* freed: that was noted then */
-	if (is_marked(&b))
+	if (candidate_is_marked(&b))
 		return reached(c, &b);
 	c->is_suspect = false;
 	if (!c->is_kept && checksum(&b) != c->sum) {
@@ -308,7 +294,8 @@ condemn(const struct block *b, bool is_direct)
 	/* Without room it stays white and is found again. */
 	if (append(&c))
 		atomic_fetch_or_explicit(
-			&b->span->condemned[b->slot / WORD_BITS], bit_of(b),
+			&b->span->condemned[b->slot / WORD_BITS],
+			candidate_bit(b),
 			memory_order_release);
 }
 

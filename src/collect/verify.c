@@ -115,13 +115,6 @@ bit_of(const struct block *b, uint64_t *ret_bit)
 	return &verify.bitmap[index / WORD_BITS];
 }
 
-static bool
-is_marked(const struct block *b)
-{
-	return (load_relaxed(&b->span->mark[b->slot / WORD_BITS]) >>
-		(b->slot % WORD_BITS)) & 1;
-}
-
 /*
  * is_shared - may others than this process have written the word since it was
  * read for the first mark?
@@ -148,7 +141,7 @@ visit(struct block b, uintptr_t word)
 
 	if (*bits & bit)
 		return;
-	if (verify.is_checking && !is_marked(&b)) {
+	if (verify.is_checking && !candidate_is_marked(&b)) {
 		if (is_shared(word))
 			return;
 		if (verify.difference.block == 0)

@@ -471,10 +471,11 @@ arena_give(uintptr_t start, size_t units)
 {
 	struct run *run;
 
+	/* All under the lock: a fork sees a run's entries, or none. */
+	lock_acquire(&arena.lock);
 	/* First: who shuts units looks at these entries. */
 	arena_assign(start, units, NULL);
 	fence_forget(start, start + (units << UNIT_SHIFT));
-	lock_acquire(&arena.lock);
 	run = run_create_locked(start, units, false);
 	if (run != NULL && units < AT_ONCE_UNITS) {
 		run->freed_ns = sys_coarse_ns();

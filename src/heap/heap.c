@@ -16,13 +16,11 @@
 #include "base/panic.h"
 #include "base/sys.h"
 #include "heap/meta.h"
+#include "heap/remap.h"
 #include "world/mutator.h"
 
 #include <string.h>
 #include <sys/mman.h>
-
-/* From this size on, moving page tables beats copying (measured: 256 KiB). */
-#define REMAP_MIN	(512 * KIB)
 
 /* Fixed by heap_configure(). */
 static struct {
@@ -44,11 +42,6 @@ static void (*pressure_hook)(size_t);
 /* Atomic: relaxed, only ever set. */
 static _Atomic bool size_was_asked;
 static _Atomic bool has_ignored;
-/* Atomic: relaxed, a page moved all the same is noticed by the barrier. */
-static _Atomic bool pages_are_kept;
-/* Atomic: relaxed, only ever set: the kernel has refused to move some. */
-static _Atomic bool pages_are_split;
-
 /*
  * range_size - how much address space to reserve.  Where it is limited, the
  * program needs some of it for stacks and mappings of its own.
@@ -72,12 +65,10 @@ heap_limit(size_t limit)
 {
 	uint64_t mask;
 
-	mutator_hold();
-	mutator_mask_signals(&mask);
+	mutator_enter(&mask);
 	arena_shrink(limit / 2);
 	meta_shrink(limit / 8);
-	mutator_unmask_signals(mask);
-	mutator_release();
+	mutator_leave(mask);
 }
 
 int
@@ -187,8 +178,7 @@ alloc_large(size_t size, size_t alignment, bool zero)
 	struct span *span;
 	uint64_t mask;
 
-	mutator_hold();
-	mutator_mask_signals(&mask);
+	mutator_enter(&mask);
 	span = span_create_large(size + heap_pad, alignment,
 				 shape.with_sites, &fresh);
 	if (span != NULL && unlikely(load_relaxed(&cache_blackens)))
@@ -200,8 +190,7 @@ alloc_large(size_t size, size_t alignment, bool zero)
 			fresh = sys_madvise(span->run, span->run_units <<
 					    UNIT_SHIFT, MADV_DONTNEED) == 0;
 	}
-	mutator_unmask_signals(mask);
-	mutator_release();
+	mutator_leave(mask);
 	note_claimed(size);
 	arch_pin(block);					/* H1 */
 	return block == NULL ? NULL : finish(block, size, 0, zero, fresh);
@@ -314,18 +303,15 @@ free_large(struct span *span, uintptr_t block)
 
 	if (block != span_base(span))
 		return HEAP_INVALID;
-	mutator_hold();
-	mutator_mask_signals(&mask);
+	mutator_enter(&mask);
 	/* Whoever sets the bit first destroys the span. */
 	if (atomic_fetch_or_explicit(&span->returned[0], 1,
 	    memory_order_acq_rel) & 1) {
-		mutator_unmask_signals(mask);
-		mutator_release();
+		mutator_leave(mask);
 		return HEAP_DOUBLE_FREE;
 	}
 	span_destroy(span);
-	mutator_unmask_signals(mask);
-	mutator_release();
+	mutator_leave(mask);
 	return HEAP_DONE;
 }
 
@@ -442,12 +428,6 @@ heap_size_was_asked(void)
 	return load_relaxed(&size_was_asked);
 }
 
-void
-heap_keep_pages(bool keep)
-{
-	store_relaxed(&pages_are_kept, keep);
-}
-
 bool
 heap_has_ignored(void)
 {
@@ -512,8 +492,7 @@ resize_large(struct span *span, size_t size)
 	uint64_t mask;
 	bool fits = true;
 
-	mutator_hold();
-	mutator_mask_signals(&mask);
+	mutator_enter(&mask);
 	if (units < span->run_units) {
 		size_t surplus = span->run_units - units;
 
@@ -530,63 +509,8 @@ resize_large(struct span *span, size_t size)
 		span->large_bytes = span->run +
 			(span->run_units << UNIT_SHIFT) - span_base(span);
 	}
-	mutator_unmask_signals(mask);
-	mutator_release();
+	mutator_leave(mask);
 	return fits;
-}
-
-static bool
-is_zero_page(uintptr_t page)
-{
-	const uint64_t *p = (const uint64_t *)page;
-	uint64_t found = 0;
-
-	for (size_t i = 0; i < ARCH_PAGE_SIZE / sizeof(*p); i++)
-		found |= p[i];
-	return found == 0;
-}
-
-/*
- * gather_pages - the kernel has given up a move, wherever it was.  What it has
- * moved reads as zero where it came from, and what it has not reads as zero
- * where it should be.
- */
-static COLD void
-gather_pages(uintptr_t from, uintptr_t to, size_t size)
-{
-	for (uintptr_t end = from + size; from < end;
-	     from += ARCH_PAGE_SIZE, to += ARCH_PAGE_SIZE) {
-		/* Some make room first, and then see that they cannot. */
-		sys_mmap(to, ARCH_PAGE_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-			 MAP_FIXED_NOREPLACE, -1, 0);
-		if (!is_zero_page(from))
-			memcpy((void *)to, (const void *)from, ARCH_PAGE_SIZE);
-	}
-}
-
-/*
- * move_pages - move the memory of one large block to another by its page
- * tables.  The old pages read as zero afterwards and stay mapped.
- *
- * The kernel may refuse, and half of the way at that, where it keeps a part of
- * them apart, because of madvise(2), mlock(2) or userfaultfd(2).
- */
-static bool
-move_pages(uintptr_t from, uintptr_t to, size_t size)
-{
-	if (load_relaxed(&pages_are_kept) || load_relaxed(&pages_are_split))
-		return false;
-	size = ALIGN_UP(size, ARCH_PAGE_SIZE);
-	if (sys_madvise(to, size, MADV_DONTNEED) != 0)
-		return false;
-	if (sys_mremap(from, size, size,
-		       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-		       to) != (long)to) {
-		store_relaxed(&pages_are_split, true);
-		gather_pages(from, to, size);
-	}
-	return true;
 }
 
 /* held_bytes - what the program may have written of a block. */
@@ -595,25 +519,6 @@ held_bytes(const struct span *span, uint32_t slot)
 {
 	return heap_size_was_asked() ? span_slot_bytes(span)
 				     : span_requested(span, slot);
-}
-
-/* clear_growth - a block has grown in place: see heap_configure(). */
-static void
-clear_growth(uintptr_t block, size_t old_size, size_t size)
-{
-	uintptr_t start = block + old_size, end = block + size;
-	uintptr_t page = ALIGN_UP(start, ARCH_PAGE_SIZE);
-
-	if (!heap_clears || old_size >= size)
-		return;
-	/* Pages that were never used cost nothing until they are. */
-	if (size - old_size >= REMAP_MIN &&
-	    sys_madvise(page, ALIGN_DOWN(end, ARCH_PAGE_SIZE) - page,
-			MADV_DONTNEED) == 0) {
-		memset((void *)start, 0, page - start);
-		start = ALIGN_DOWN(end, ARCH_PAGE_SIZE);
-	}
-	memset((void *)start, 0, end - start);
 }
 
 enum heap_verdict
@@ -641,7 +546,9 @@ heap_resize(void *block, size_t size, void **ret_block)
 		       (padded > span->slot_size / 2 || span->slot_size <= 64);
 	}
 	if (fits) {
-		clear_growth((uintptr_t)block, old_size, size);
+		if (heap_clears && old_size < size)
+			remap_clear((uintptr_t)block + old_size,
+				    (uintptr_t)block + size);
 		return HEAP_DONE;
 	}
 	moved = heap_alloc(size, false);
@@ -652,8 +559,7 @@ heap_resize(void *block, size_t size, void **ret_block)
 		       ? HEAP_DONE : HEAP_NO_MEMORY;
 	}
 	old_size = MIN(old_size, size);
-	if (old_size < REMAP_MIN || span_base(span) % ARCH_PAGE_SIZE != 0 ||
-	    !move_pages(span_base(span), (uintptr_t)moved, old_size))
+	if (!remap_move(span_base(span), (uintptr_t)moved, old_size))
 		memcpy(moved, block, old_size);
 	heap_free(block);
 	*ret_block = moved;
@@ -688,16 +594,14 @@ heap_statistics(void)
 	struct heap_statistics s = { 0 };
 	uint64_t mask;
 
-	mutator_hold();
-	mutator_mask_signals(&mask);
+	mutator_enter(&mask);
 	/* Under its lock no span leaves the table. */
 	arena_fork_lock();
 	arena_for_each_span(add_span, &s);
 	s.dirty_bytes = arena_dirty_bytes();
 	s.mapped_bytes = arena_used_bytes() + s.dirty_bytes;
 	arena_fork_unlock(false);
-	mutator_unmask_signals(mask);
-	mutator_release();
+	mutator_leave(mask);
 	return s;
 }
 
@@ -708,16 +612,14 @@ heap_trim(void)
 	uint64_t mask;
 	size_t bytes;
 
-	mutator_hold();
-	mutator_mask_signals(&mask);
+	mutator_enter(&mask);
 	if (!cache_is_busy(cache)) {
 		cache_enter(cache);
 		cache_flush(cache);
 		cache_leave(cache);
 	}
 	bytes = arena_trim(0);
-	mutator_unmask_signals(mask);
-	mutator_release();
+	mutator_leave(mask);
 	return bytes;
 }
 

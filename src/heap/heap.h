@@ -192,12 +192,6 @@ size_t heap_usable_size(const void *block);
  */
 bool heap_size_was_asked(void);
 
-/*
- * heap_keep_pages - while set, no memory is moved by its page tables: a
- * barrier would lose sight of it.
- */
-void heap_keep_pages(bool keep);
-
 /* heap_has_ignored - has any block ever had the site SITE_IGNORED? */
 bool heap_has_ignored(void);
 

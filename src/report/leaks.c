@@ -70,7 +70,7 @@ static bool
 reach(const struct block *b)
 {
 	uint64_t *word = &b->span->scratch[b->slot / WORD_BITS];
-	uint64_t bit = UINT64_C(1) << (b->slot % WORD_BITS);
+	uint64_t bit = candidate_bit(b);
 	bool reached = (*word & bit) != 0;
 
 	if (reached != leaks.is_second_pass)
@@ -189,8 +189,7 @@ begin_search(struct block b)
 {
 	if (!reach(&b))
 		return;
-	b.span->heads[b.slot / WORD_BITS] |=
-		UINT64_C(1) << (b.slot % WORD_BITS);
+	b.span->heads[b.slot / WORD_BITS] |= candidate_bit(&b);
 	search(b);
 }
 

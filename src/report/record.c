@@ -87,12 +87,18 @@ record_expand(const char *path, char *ret_path, size_t size)
 }
 
 static bool
-is_still_ours(void)
+is_the_file(int fd)
 {
 	struct stat st;
 
-	return record.file.fd >= 0 && sys_fstat(record.file.fd, &st) == 0 &&
+	return fd >= 0 && sys_fstat(fd, &st) == 0 &&
 	       st.st_dev == record.device && st.st_ino == record.inode;
+}
+
+static bool
+is_still_ours(void)
+{
+	return is_the_file(record.file.fd);
 }
 
 static void
@@ -119,8 +125,23 @@ reopen(void)
 	int fd = sys_open(record.path, O_WRONLY | O_APPEND, 0);
 
 	record.file.fd = -1;
+	if (fd < 0)
+		return;
+	sys_flock(fd, LOCK_EX | LOCK_NB);
+	adopt_fd(fd);
+}
+
+/* open_from_afar - the file, for a thread with descriptors of its own. */
+static int
+open_from_afar(void)
+{
+	int fd = sys_program_fd(record.file.fd);
+
+	if (is_the_file(fd))
+		return fd;
 	if (fd >= 0)
-		adopt_fd(fd);
+		sys_close(fd);
+	return sys_open(record.path, O_WRONLY | O_APPEND, 0);
 }
 
 void
@@ -184,7 +205,7 @@ flush_event(struct fmt *f)
 {
 	struct event *e = (struct event *)f;
 
-	if (sys_write_all(e->record->fd, f->text, f->length) != 0)
+	if (sys_write_all(e->fd, f->text, f->length) != 0)
 		e->record->has_failed = true;
 	f->length = 0;
 }
@@ -201,9 +222,11 @@ record_begin_event(struct event *e, struct record *r, const char *name)
 		record_open();
 		write_start(r);
 	}
-	if (r->is_file && r->fd >= 0 && !is_still_ours())
+	e->is_lent = r->is_file && r->fd >= 0 && sys_has_own_files();
+	if (r->is_file && r->fd >= 0 && !e->is_lent && !is_still_ours())
 		reopen();
-	if (r->fd < 0)
+	e->fd = e->is_lent ? open_from_afar() : r->fd;
+	if (e->fd < 0)
 		return false;
 	fmt_init(&e->fmt, record.buffer, sizeof(record.buffer));
 	e->fmt.flush = flush_event;
@@ -217,6 +240,8 @@ record_end_event(struct event *e)
 {
 	fmt_text(&e->fmt, "}\n");
 	flush_event(&e->fmt);
+	if (e->is_lent)
+		sys_close(e->fd);
 }
 
 static void

@@ -101,6 +101,8 @@ void record_write(void (*write)(struct record *, const void *),
 struct event {
 	struct fmt fmt;		/* first: flush gets its address */
 	struct record *record;
+	int fd;
+	bool is_lent;		/* fd is a copy, for this event */
 };
 
 bool record_begin_event(struct event *e, struct record *record,

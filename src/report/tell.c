@@ -47,15 +47,29 @@ tell_start(void)
  * have opened a file of its own there; one that logs to a file appends.
  */
 static bool
-is_stderr(void)
+is_stderr(int fd)
 {
 	struct stat st;
 
-	if (sys_fstat(2, &st) != 0)
+	if (sys_fstat(fd, &st) != 0)
 		return false;
 	return (st.st_dev == tell.stderr_device &&
 		st.st_ino == tell.stderr_inode) || !S_ISREG(st.st_mode) ||
-	       (sys_fcntl(2, F_GETFL, 0) & O_APPEND) != 0;
+	       (sys_fcntl(fd, F_GETFL, 0) & O_APPEND) != 0;
+}
+
+/* open_stderr - to be closed where the caller has descriptors of its own. */
+static int
+open_stderr(void)
+{
+	return sys_has_own_files() ? sys_program_fd(2) : 2;
+}
+
+static void
+close_report(int fd)
+{
+	if (fd != 2 || sys_has_own_files())
+		sys_close(fd);
 }
 
 static int
@@ -64,19 +78,24 @@ open_report(void)
 	char path[PATH_MAX];
 	int fd;
 
-	if (strcmp(options->report, "stderr") == 0)
-		return is_stderr() ? 2 : -1;
+	if (strcmp(options->report, "stderr") == 0) {
+		fd = open_stderr();
+		if (fd < 0 || is_stderr(fd))
+			return fd;
+		close_report(fd);
+		return -1;
+	}
 	if (strcmp(options->report, "none") == 0)
 		return -1;
 	if (!record_expand(options->report, path, sizeof(path))) {
 		say("the path of BILGE_REPORT is too long");
-		return 2;
+		return open_stderr();
 	}
 	/* Appended: what other processes reported there is not lost. */
 	fd = sys_open(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
 	if (fd < 0) {
 		say("the report %s cannot be written (error %d)", path, -fd);
-		return 2;
+		return open_stderr();
 	}
 	return fd;
 }
@@ -95,8 +114,7 @@ print_report(struct record *memory, const struct leak_group *groups,
 	if (memory == NULL || memory->has_failed ||
 	    !render_report(memory->fd, fd, environ))
 		text_write(fd, groups, count);
-	if (fd != 2)
-		sys_close(fd);
+	close_report(fd);
 }
 
 static void

@@ -90,7 +90,7 @@ print_line(const struct cycle_report *r, const struct pacer_plan *plan)
 		  (unsigned long)r->dirty_pages, (unsigned long)r->threads,
 		  r->barrier);
 	fmt_end(&f);
-	sys_write_all(2, line, MIN(f.length, sizeof(line) - 1));
+	sys_write_stderr(line, MIN(f.length, sizeof(line) - 1));
 }
 
 /* What the writer of the event is given. */

@@ -8,7 +8,9 @@
  * Always true:
  *   E1  a member's word is 0 exactly when no thread of it exists: the kernel
  *       writes its tid before it runs and clears it when it has ended;
- *   E2  a member blocks every signal from its first instruction on.
+ *   E2  a member blocks every signal from its first instruction on;
+ *   E3  what members open has numbers of their own table of descriptors: the
+ *       program's next open(2) gets the lowest of its own.
  *
  * What libc does not know it cannot give a new identity: a member must not be
  * alive across setuid(2) and its kin (preload/privileges.c).
@@ -40,6 +42,7 @@ static struct member {
 	size_t size;
 	void (*work)(void *);
 	void *argument;
+	bool has_own_files;	/* written by the first one before it works */
 } crew[CREW_MAX];
 
 static void
@@ -48,6 +51,14 @@ run_member(void *argument)
 	struct member *m = argument;
 
 	cache_self = &cache_nobody;
+	/*
+	 * The first one: the others are made by it.  Not under a filter of
+	 * system calls, which may kill for one that it does not expect.
+	 */
+	if (m == &crew[0] && !sys_is_filtered())
+		m->has_own_files = sys_own_files() == 0;
+	else if (crew[0].has_own_files)
+		sys_share_files();
 	if (stop_exempt_begin()) {
 		m->work(m->argument);
 		stop_exempt_end();

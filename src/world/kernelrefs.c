@@ -375,6 +375,25 @@ visit_watched(const char *line, void *argument)
 		seen(KERNELREF_EPOLL, parse_hex(data + strlen(" data:")));
 }
 
+/*
+ * Guarded by RANK_CYCLE: the folder in /proc of a task that has the program's
+ * descriptors; the collector's thread may have others.
+ */
+static char refs_task[40] = "/proc/thread-self";
+
+void
+kernelrefs_use_task(int task)
+{
+	struct fmt f;
+
+	fmt_init(&f, refs_task, sizeof(refs_task));
+	if (task == 0)
+		fmt_text(&f, "/proc/thread-self");
+	else
+		fmt_print(&f, "/proc/self/task/%d", task);
+	fmt_end(&f);
+}
+
 /* is_epoll - is the descriptor one of a set of epoll(7)? */
 static bool
 is_epoll(const char *name)
@@ -384,7 +403,7 @@ is_epoll(const char *name)
 	struct fmt f;
 
 	fmt_init(&f, path, sizeof(path));
-	fmt_print(&f, "/proc/thread-self/fd/%s", name);
+	fmt_print(&f, "%s/fd/%s", refs_task, name);
 	return sys_readlink(fmt_end(&f), target, sizeof(target)) ==
 	       (long)sizeof(kind) - 1 &&
 	       memcmp(target, kind, sizeof(kind) - 1) == 0;
@@ -399,7 +418,7 @@ visit_descriptor(const char *name)
 	if (*name == '.' || !is_epoll(name))
 		return true;
 	fmt_init(&f, path, sizeof(path));
-	fmt_print(&f, "/proc/thread-self/fdinfo/%s", name);
+	fmt_print(&f, "%s/fdinfo/%s", refs_task, name);
 	return read_lines(fmt_end(&f), visit_watched, NULL) ||
 	       !is_epoll(name);		/* it was closed meanwhile */
 }
@@ -426,8 +445,12 @@ static void
 ask_epoll(void)
 {
 	uint32_t asked = ask();
+	char path[64];
+	struct fmt f;
 
-	if (visit_names("/proc/thread-self/fd", visit_descriptor))
+	fmt_init(&f, path, sizeof(path));
+	fmt_print(&f, "%s/fd", refs_task);
+	if (visit_names(fmt_end(&f), visit_descriptor))
 		answered(KERNELREF_EPOLL, NULL, asked);
 }
 

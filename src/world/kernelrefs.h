@@ -52,6 +52,13 @@ void kernelrefs_prepare(void);
  */
 bool kernelrefs_scan(void (*scan)(uintptr_t start, uintptr_t end));
 
+/*
+ * kernelrefs_use_task - whose descriptors are looked at from now on.
+ * Units:   task, its name in /proc/self/task; 0: the caller's.
+ * Context: collector, stopped.  Locks: RANK_CYCLE held.
+ */
+void kernelrefs_use_task(int task);
+
 void kernelrefs_fork_lock(void);
 void kernelrefs_fork_unlock(bool in_child);
 

@@ -100,6 +100,24 @@ void mutator_mask_signals(uint64_t *ret_old);
 void mutator_unmask_signals(uint64_t old);
 
 /*
+ * mutator_enter, mutator_leave - around a slow path that takes locks: it is
+ * held, and the signals are masked.
+ */
+ALWAYS_INLINE void
+mutator_enter(uint64_t *ret_mask)
+{
+	mutator_hold();
+	mutator_mask_signals(ret_mask);
+}
+
+ALWAYS_INLINE void
+mutator_leave(uint64_t mask)
+{
+	mutator_unmask_signals(mask);
+	mutator_release();
+}
+
+/*
  * mutator_register - make the calling thread known, unless it is already: a
  * handler of its own may have been first.
  * Units:   has_own_stack, its stack is libc's, below its thread pointer and

@@ -24,6 +24,7 @@
 #include "report/modules.h"
 #include "world/kernelrefs.h"
 #include "world/stacks.h"
+#include "world/stop.h"
 
 #include <errno.h>
 #include <string.h>
@@ -392,6 +393,19 @@ scan_registered(const struct range *r)
 	}
 }
 
+/* task_with_files - one that has the program's descriptors; 0: the caller. */
+static int
+task_with_files(void)
+{
+	size_t count;
+	const struct park_entry *e = stop_threads(&count);
+
+	for (size_t i = 0; sys_has_own_files() && i < count; i++)
+		if (!e[i].is_gone)
+			return e[i].task != 0 ? e[i].task : e[i].tid;
+	return 0;
+}
+
 static int
 scan_world(bool with_mappings, void (*range)(const struct root_range *),
 	   void (*scan)(uintptr_t, uintptr_t))
@@ -401,6 +415,7 @@ scan_world(bool with_mappings, void (*range)(const struct root_range *),
 
 	if (error != 0)
 		return error;
+	kernelrefs_use_task(task_with_files());
 	if (!kernelrefs_scan(scan))
 		return -ENOMEM;
 	roots.scan = scan;

@@ -19,18 +19,18 @@
  *
  * Atomics: release [X] at stop.exempt_changes publishes stop.exempt.
  *
- * Not here: what a thread does to stand still (park.c).
+ * Not here: what a thread does to stand still (park.c), what /proc says of
+ * threads (tasks.c).
  */
 #include "world/stop.h"
 
 #include "base/arch.h"
 #include "base/panic.h"
-#include "base/fmt.h"
 #include "base/sys.h"
 #include "heap/meta.h"
+#include "world/tasks.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 /*
@@ -54,9 +54,6 @@
 /* What libc has on the stack while it makes a child. */
 #define SPAWN_FRAMES_MAX (16 * KIB)
 
-/* Of the kernel's st_nlink of a task list: "." and "..". */
-#define LINKS_OF_EMPTY	2u
-
 static struct {
 	/* Fixed by stop_set_signal(). */
 	int sig;
@@ -77,9 +74,6 @@ static struct {
 	struct sys_action last_action;	/* whose it was */
 	bool is_self_listed;
 	bool is_leader_dead;	/* the main thread has ended: a task for ever */
-	int tasks;		/* the task list, open: descriptor or -errno */
-	bool was_proc_seen;
-	bool is_proc_foreign;	/* /proc is an outer pid namespace's */
 
 	/* Atomic. */
 	_Atomic int exempt[STOP_EXEMPT_MAX];	/* 0: free */
@@ -173,150 +167,13 @@ count_exempt(void)
 	return count;
 }
 
-/* ---------------------------------------------------------- what /proc says */
+/* ----------------------------------------------------------- who must stand */
 
-#define TASKS	"/proc/self/task"
-
-/* task_file - read a file of a task.  Returns: its length or -errno. */
-static long
-task_file(int task, const char *name, char *text, size_t size)
-{
-	char path[64];
-	struct fmt f;
-	long n;
-	int fd;
-
-	fmt_init(&f, path, sizeof(path));
-	fmt_print(&f, TASKS "/%d/%s", task, name);
-	fd = sys_open(fmt_end(&f), O_RDONLY, 0);
-	if (fd < 0)
-		return fd;
-	n = sys_read(fd, text, size - 1);
-	sys_close(fd);
-	text[MAX(n, 0)] = '\0';
-	return n;
-}
-
-static int
-parse_tid(const char *name)
-{
-	int tid = 0;
-
-	for (; *name >= '0' && *name <= '9'; name++)
-		tid = tid * 10 + (*name - '0');
-	return *name == '\0' ? tid : 0;
-}
-
-/*
- * task_line - a line of /proc/self/task/TASK/status after its key.
- * Returns: 0; -ENOENT or -ESRCH, the task is gone; another -errno.
- */
-static int
-task_line(int task, const char *key, char *ret_value, size_t size)
-{
-	char text[2048], *line;
-	long n = task_file(task, "status", text, sizeof(text));
-	struct fmt f;
-
-	if (n < 0)
-		return (int)n;
-	line = strstr(text, key);
-	if (line == NULL)
-		return -ENODATA;
-	line += strlen(key);
-	while (*line == ' ' || *line == '\t')
-		line++;
-	fmt_init(&f, ret_value, size);
-	while (*line != '\n' && *line != '\0')
-		fmt_char(&f, *line++);
-	fmt_end(&f);
-	return 0;
-}
-
-/*
- * look_at_proc - is /proc that of an outer pid namespace?  It is for a child
- * of unshare(CLONE_NEWPID) that mounts none of its own.
- */
-static void
-look_at_proc(void)
-{
-	char name[16];
-	long n;
-
-	if (stop.was_proc_seen)
-		return;
-	n = sys_readlink("/proc/self", name, sizeof(name) - 1);
-	name[MAX(n, 0)] = '\0';
-	stop.is_proc_foreign = n > 0 && parse_tid(name) != stop.pid;
-	stop.was_proc_seen = true;
-}
-
-/* tid_of - what a task of /proc is called by itself.  0: it is gone. */
-static int
-tid_of(int task)
-{
-	char tids[256];
-	const char *last = tids;
-
-	if (!stop.is_proc_foreign)
-		return task;
-	/* One for each namespace, the innermost last. */
-	if (task_line(task, "NSpid:", tids, sizeof(tids)) != 0)
-		return 0;
-	for (const char *p = tids; *p != '\0'; p++)
-		if (*p == '\t')
-			last = p + 1;
-	return parse_tid(last);
-}
-
-/* task_of - the reverse; 0: it is not known yet. */
+/* task_of - the number of an entry in /proc; 0: it is not known yet. */
 static int
 task_of(const struct park_entry *e)
 {
-	return stop.is_proc_foreign ? e->task : e->tid;
-}
-
-static bool
-is_task_gone(int task)
-{
-	char state[32];
-	int error = task_line(task, "State:", state, sizeof(state));
-
-	/* M3: one that cannot be looked at may be there. */
-	return error == -ENOENT || error == -ESRCH ||
-	       (error == 0 && (state[0] == 'Z' || state[0] == 'X'));
-}
-
-static bool
-is_signal_blocked(int task, int sig)
-{
-	char mask[32];
-	size_t digit = 16 - 1 - (size_t)(sig - 1) / 4;
-
-	if (task_line(task, "SigBlk:", mask, sizeof(mask)) != 0 ||
-	    strlen(mask) != 16)
-		return false;
-	return ((mask[digit] <= '9' ? mask[digit] - '0'
-				    : mask[digit] - 'a' + 10) >>
-		((sig - 1) % 4)) & 1;
-}
-
-/* parse_number - the next word of a text, 0x or not. */
-static uint64_t
-parse_number(const char **text, unsigned base)
-{
-	const char *p = *text;
-	uint64_t value = 0;
-
-	while (*p == ' ')
-		p++;
-	if (p[0] == '0' && p[1] == 'x')
-		p += 2;
-	for (; *p > ' '; p++)
-		value = value * base +
-			(unsigned)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
-	*text = p;
-	return value;
+	return tasks_are_foreign() ? e->task : e->tid;
 }
 
 /*
@@ -326,35 +183,26 @@ parse_number(const char **text, unsigned base)
 static bool
 is_away(const struct park *park, int task, uintptr_t *ret_sp)
 {
-	char text[256];
-	const char *p = text;
-	uintptr_t words[8], top = park->spawn_sp;
-	uint64_t number, flags = 0;
+	uintptr_t top = park->spawn_sp;
+	struct task_call call;
+	uint64_t flags = 0;
 
-	if (top == 0 || task == 0 ||
-	    task_file(task, "syscall", text, sizeof(text)) <= 0 ||
-	    text[0] < '0' || text[0] > '9')
+	if (top == 0 || task == 0 || !tasks_call(task, &call))
 		return false;
-	number = parse_number(&p, 10);
-	for (unsigned i = 0; i < ARRAY_LEN(words); i++)
-		words[i] = parse_number(&p, 16);
-	/* Six arguments, the stack pointer and the place in the code. */
-	*ret_sp = words[6];
+	*ret_sp = call.sp;
 	/* libc's vfork() has taken its return address from the stack. */
 	if (park->is_vfork)
-		return number == ARCH_SYS_VFORK &&
+		return call.number == ARCH_SYS_VFORK &&
 		       *ret_sp == top + sizeof(uintptr_t);
 	if (*ret_sp > top || *ret_sp + SPAWN_FRAMES_MAX < top)
 		return false;
-	if (number == ARCH_SYS_CLONE)
-		flags = words[0];
-	else if (number == ARCH_SYS_CLONE3 && words[0] >= *ret_sp &&
-		 words[0] < top)
-		flags = *(const uint64_t *)words[0];
+	if (call.number == ARCH_SYS_CLONE)
+		flags = call.arguments[0];
+	else if (call.number == ARCH_SYS_CLONE3 &&
+		 call.arguments[0] >= *ret_sp && call.arguments[0] < top)
+		flags = *(const uint64_t *)call.arguments[0];
 	return (flags & ARCH_VFORK_FLAGS) == ARCH_VFORK_FLAGS;
 }
-
-/* ----------------------------------------------------------- who must stand */
 
 static void
 set_gone(struct park_entry *e)
@@ -414,7 +262,7 @@ list_mutators(void)
 static int
 list_task(int task)
 {
-	int tid = tid_of(task);
+	int tid = tasks_tid_of(task);
 	struct park_entry *e = park_find(tid);
 
 	if (tid == 0 || is_exempt(tid))
@@ -424,58 +272,17 @@ list_task(int task)
 		return 0;
 	}
 	/* A tid that is gone may be taken by a new thread. */
-	if (e != NULL && is_task_gone(task))
+	if (e != NULL && tasks_is_gone(task))
 		return 0;
 	e = add_entry(tid, task, mutator_find_locked(tid));
 	if (e == NULL)
 		return -ENOMEM;
 	/* A main thread that called pthread_exit stays as a zombie. */
-	if (tid != stop.pid || !is_task_gone(task))
+	if (tid != stop.pid || !tasks_is_gone(task))
 		return 1;
 	stop.is_leader_dead = true;
 	set_gone(e);
 	return 0;
-}
-
-/* One entry of a directory; the kernel's struct linux_dirent64. */
-struct directory_entry {
-	uint64_t inode;
-	int64_t offset;
-	unsigned short size;
-	unsigned char type;
-	char name[];
-};
-
-/*
- * list_tasks - read the task list and add who is not known yet.
- * Returns: how many were added, or -errno.
- */
-static int
-list_tasks(void)
-{
-	char buffer[4096] __attribute__((aligned(8)));
-	int added = 0, error;
-	long n = 0;
-
-	if (stop.tasks < 0)
-		return stop.tasks;
-	look_at_proc();
-	error = (int)sys_lseek(stop.tasks, 0, SEEK_SET);
-	while (error >= 0 && (n = sys_getdents(stop.tasks, buffer,
-					       sizeof(buffer))) > 0) {
-		struct directory_entry *d;
-
-		for (long at = 0; at < n && error >= 0; at += d->size) {
-			int task;
-
-			d = (struct directory_entry *)(buffer + at);
-			task = parse_tid(d->name);
-			if (task != 0)
-				error = list_task(task);
-			added += error > 0;
-		}
-	}
-	return error < 0 ? error : n < 0 ? (int)n : added;
 }
 
 /* count_listed - those that stand or must, without the caller. */
@@ -510,10 +317,8 @@ is_everybody_known(void)
 	uint32_t changes = load_acquire(&stop.exempt_changes);
 	size_t known = count_listed() + 1 + count_exempt() +
 		       stop.is_leader_dead;
-	struct stat st;
 
-	if (sys_fstat(stop.tasks, &st) != 0 ||
-	    st.st_nlink != known + LINKS_OF_EMPTY)
+	if (tasks_count() != (long)known)
 		return false;
 	atomic_thread_fence(memory_order_acquire);
 	return load_relaxed(&stop.exempt_changes) == changes;
@@ -553,8 +358,8 @@ static void
 knock(struct park_entry *e)
 {
 	if (e->is_knocked || task_of(e) == 0 ||
-	    !is_signal_blocked(task_of(e), stop.sig) ||
-	    is_signal_blocked(task_of(e), LAST_SIGNAL))
+	    !tasks_is_blocked(task_of(e), stop.sig) ||
+	    tasks_is_blocked(task_of(e), LAST_SIGNAL))
 		return;
 	if (!stop.has_last_signal) {
 		if (sys_sigaction_exchange(LAST_SIGNAL, NULL,
@@ -591,7 +396,7 @@ drop_gone(bool is_long)
 			e->is_away = true;
 			stop.away++;
 		} else if (is_long && task_of(e) != 0 &&
-			   looks++ < LOOKS_MAX && is_task_gone(task_of(e))) {
+			   looks++ < LOOKS_MAX && tasks_is_gone(task_of(e))) {
 			stop.is_leader_dead |= e->tid == stop.pid;
 			set_gone(e);
 		} else if (is_long) {
@@ -625,8 +430,8 @@ wait_until_all_stand(uint64_t patience, uint64_t end_ns)
 			return -ETIMEDOUT;
 		is_long = patience >= PATIENCE_MAX_NS;
 		if (is_long)
-			look_at_proc();
-		if (is_long && stop.is_proc_foreign && list_tasks() > 0)
+			tasks_look();
+		if (is_long && tasks_are_foreign() && tasks_list(list_task) > 0)
 			signal_new(end_ns);
 		if (now == before)
 			drop_gone(is_long);
@@ -639,14 +444,14 @@ static void
 explain(struct stop_failure *ret)
 {
 	ret->what = "it did not answer the stop signal";
-	look_at_proc();
+	tasks_look();
 	for (size_t i = 0; i < stop.count; i++) {
 		struct park_entry *e = &stop.entries[i];
 
 		if (!is_missing(e))
 			continue;
 		ret->tid = e->tid;
-		ret->is_blocked = is_signal_blocked(task_of(e), stop.sig);
+		ret->is_blocked = tasks_is_blocked(task_of(e), stop.sig);
 		if (ret->is_blocked)
 			ret->what = "it blocks the stop signal";
 	}
@@ -686,18 +491,11 @@ stop_all(uint64_t end_ns, struct stop_failure *ret)
 		patience = PATIENCE_MIN_NS;
 		if (is_everybody_known())			/* T1 */
 			return 0;
-		added = list_tasks();
+		added = tasks_list(list_task);
 		if (added < 0 && added != -ENOMEM)
 			ret->what = "/proc/self/task cannot be read";
 	} while (added > 0);
 	return added;						/* T1 */
-}
-
-static void
-close_tasks(void)
-{
-	if (stop.tasks >= 0)
-		sys_close(stop.tasks);
 }
 
 void
@@ -707,7 +505,7 @@ stop_end(void)
 		sys_sigaction_exchange(LAST_SIGNAL, &stop.last_action, NULL);
 	stop.has_last_signal = false;
 	park_stop_end();
-	close_tasks();
+	tasks_close();
 	mutator_unlock();
 }
 
@@ -715,7 +513,7 @@ void
 stop_leave(void)
 {
 	park_stop_leave();
-	close_tasks();
+	tasks_close();
 	mutator_unlock();
 }
 
@@ -733,14 +531,13 @@ stop_begin(uint64_t limit_ns, uintptr_t own_sp, bool is_last,
 	sys_sigaction(stop.sig, handle_stop_signal,
 		      SA_SIGINFO | SA_RESTART | SA_ONSTACK);
 	/* Before anybody stands: looking up the path takes its time. */
-	stop.tasks = sys_open(TASKS, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	mutator_lock();						/* T3 */
 	stop.pid = sys_getpid();
+	tasks_open(stop.pid);
+	mutator_lock();						/* T3 */
 	stop.self = sys_gettid();
 	stop.count = stop.gone = stop.away = stop.signalled = 0;
 	stop.is_spawning = false;
 	stop.is_self_listed = stop.is_leader_dead = false;
-	stop.was_proc_seen = false;
 	stop.epoch = park_stop_begin(is_last);
 	error = stop_all(sys_monotonic_ns() + limit_ns, ret);
 	if (error != 0) {

@@ -244,11 +244,9 @@ seal_relro(const struct link_map *map)
 	uint64_t mask;
 	uint32_t index;
 
-	mutator_hold();
-	mutator_mask_signals(&mask);
+	mutator_enter(&mask);
 	index = modules_find((uintptr_t)map->l_ld);
-	mutator_unmask_signals(mask);
-	mutator_release();
+	mutator_leave(mask);
 
 	if (index == MODULE_NONE)
 		return;

@@ -44,6 +44,15 @@ report = json.load(open("server.json"))
 assert report["summary"]["leaked_blocks"] == 165' || fail "bad JSON"
 example 0			# report --why
 grep -q 'is in no block' "$out" || fail "not an answer"
+example 0			# run -s INTERVAL
+quiet
+grep -q '^SUMMARY: bilge: 13935 byte' growth.txt || fail "no report"
+for grace in 10 1; do
+	example 0		# run --reclaim
+	leaks 165 13935
+done
+grep -q '"LEAKS":"reclaim".*"GRACE":"10"' afloat.record ||
+	fail "not with these settings"
 example 0			# LD_PRELOAD
 leaks 165 13935
 example 0			# run -s DEPTH -s CHILDREN

@@ -506,7 +506,7 @@ touch_some(int first, int last)
 	is_gentle = true;
 	lose_large();
 	begin();
-	usleep(700000);
+	usleep(1500000);
 	for (int i = 0; i < COUNT; i++)
 		if (i % 6 >= first && i % 6 <= last)
 			touch(i, fds);
