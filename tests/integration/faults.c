@@ -506,10 +506,13 @@ touch_some(int first, int last)
 	is_gentle = true;
 	lose_large();
 	begin();
-	usleep(1500000);
+	usleep(700000);
 	for (int i = 0; i < COUNT; i++)
-		if (i % 6 >= first && i % 6 <= last)
+		if (i % 6 >= first && i % 6 <= last) {
 			touch(i, fds);
+			/* Not all of them in one cycle. */
+			usleep(4000);
+		}
 	end();
 	for (int i = 0; i < COUNT; i++)
 		if (hidden[i] != 0)
