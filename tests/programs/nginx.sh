@@ -2,6 +2,7 @@
 # nginx.sh - nginx under ab: workers, reload while serving, graceful quit.
 . "$(dirname "$0")/harness.sh"
 
+# One request fills the cache: how many miss it at once depends on time.
 # Workers give up root's rights: what they serve lies where anybody may look.
 prepare()
 {
@@ -39,7 +40,7 @@ http {
 		location /proxy/ {
 			proxy_pass http://self/; proxy_http_version 1.1;
 			proxy_set_header Connection ""; proxy_cache zone;
-			proxy_cache_valid 1m;
+			proxy_cache_valid 1m; proxy_cache_lock on;
 		}
 		location /old { rewrite ^/old/(.*)$ /$1 permanent; }
 	}
