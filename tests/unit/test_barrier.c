@@ -33,9 +33,7 @@ static bool is_dirty[PAGES];	/* as reported, and not looked at */
 static void
 open_uffd(void)
 {
-	static const char *const settings[] = { NULL };
-
-	unit_core(settings);
+	unit_core_defaults();
 	has_uffd = barrier_uffd.open() == 0;
 }
 

@@ -8,7 +8,6 @@
 #include "settings/stats.h"
 #include "world/crew.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -41,19 +40,6 @@ static void
 setup(void)
 {
 	start("BILGE_LEAKS=reclaim", NULL);
-}
-
-static unsigned
-count_threads(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	unsigned count = 0;
-
-	expect(dir != NULL);
-	for (struct dirent *e; (e = readdir(dir)) != NULL;)
-		count += e->d_name[0] != '.';
-	closedir(dir);
-	return count;
 }
 
 /* lose - so many bytes, in blocks of 1000. */
@@ -93,17 +79,17 @@ await_end(void)
 {
 	uint64_t end = sys_monotonic_ns() + PATIENCE;
 
-	while (count_threads() > 1 && sys_monotonic_ns() < end)
+	while (unit_count_threads() > 1 && sys_monotonic_ns() < end)
 		sys_sleep_ns(10 * NSEC_PER_MSEC);
-	return count_threads() == 1;
+	return unit_count_threads() == 1;
 }
 
 /* A program that stays small never sees a thread of ours. */
 START_TEST(test_lazy)
 {
-	ck_assert_uint_eq(count_threads(), 1);
+	ck_assert_uint_eq(unit_count_threads(), 1);
 	lose(3 * MIB);
-	ck_assert_uint_eq(count_threads(), 1);
+	ck_assert_uint_eq(unit_count_threads(), 1);
 	ck_assert_uint_eq(load_relaxed(&cycles), 0);
 }
 END_TEST
@@ -117,7 +103,7 @@ START_TEST(test_afloat)
 	while (stats.reclaimed_blocks < 50000 && sys_monotonic_ns() < end) {
 		lose(100 * KIB);
 		lost += 100 * KIB;
-		expect(count_threads() <= 2 + 8);
+		expect(unit_count_threads() <= 2 + 8);
 	}
 	ck_assert_uint_ge(stats.reclaimed_blocks, 50000);
 	/* The one that reclaimed them may not have told yet. */
@@ -146,7 +132,7 @@ START_TEST(test_idle)
 	store_relaxed(&cycles, 0);
 	for (unsigned n = 0; stats.cycle.count != 0 && n < 100; n++) {
 		churn(MIB);
-		if (count_threads() == 1)
+		if (unit_count_threads() == 1)
 			break;
 		sys_sleep_ns(20 * NSEC_PER_MSEC);
 	}
@@ -168,7 +154,7 @@ START_TEST(test_off)
 
 	start(settings[_i][0], settings[_i][1]);
 	lose(30 * MIB);
-	ck_assert_uint_eq(count_threads(), 1);
+	ck_assert_uint_eq(unit_count_threads(), 1);
 	/* Pausing what is not there is nothing. */
 	collector_pause();
 	collector_resume();
@@ -194,10 +180,10 @@ START_TEST(test_pause)
 
 		expect(await_cycles(1, lose));
 		collector_pause();
-		expect(count_threads() == 1);
+		expect(unit_count_threads() == 1);
 		before = load_relaxed(&cycles);
 		lose(20 * MIB);
-		expect(count_threads() == 1);
+		expect(unit_count_threads() == 1);
 		expect(load_relaxed(&cycles) == before);
 		collector_resume();
 	}
@@ -270,7 +256,7 @@ START_TEST(test_child)
 			cycle_fork_child();
 			collector_fork_child();
 			cycles = 0;
-			expect(count_threads() == 1);
+			expect(unit_count_threads() == 1);
 			expect(await_cycles(3, lose));
 			collector_pause();
 			unit_check_heap();

@@ -9,7 +9,6 @@
 #include "world/mutator.h"
 #include "world/stop.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,27 +16,6 @@
 #include <unistd.h>
 
 #define MEMBERS	8u
-
-static void
-setup(void)
-{
-	static const char *const settings[] = { NULL };
-
-	unit_core(settings);
-}
-
-static unsigned
-count_threads(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	unsigned count = 0;
-
-	expect(dir != NULL);
-	for (struct dirent *e; (e = readdir(dir)) != NULL;)
-		count += e->d_name[0] != '.';
-	closedir(dir);
-	return count;
-}
 
 /* --------------------------------------------------------------- what they are */
 
@@ -76,7 +54,7 @@ START_TEST(test_run)
 		}
 		expect(meta_room() == room);
 	}
-	ck_assert_uint_eq(count_threads(), 1);
+	ck_assert_uint_eq(unit_count_threads(), 1);
 	/* Who never started is not waited for. */
 	crew_join(20);
 }
@@ -296,6 +274,6 @@ main(void)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		tcase_add_checked_fixture(
 			unit_case(suite, cases[i].name, cases[i].test),
-			setup, NULL);
+			unit_core_defaults, NULL);
 	return unit_run(suite);
 }

@@ -30,22 +30,6 @@
 static _Atomic bool is_over;
 static _Atomic unsigned ready;
 
-static void
-setup(void)
-{
-	static const char *const settings[] = { NULL };
-
-	unit_core(settings);
-}
-
-static NOINLINE int
-check(void)
-{
-	__builtin_unwind_init();
-	return cycle_check((uintptr_t)__builtin_frame_address(0) -
-			   ARCH_SAVED_REGISTERS, false);
-}
-
 static struct leak_group
 sum_of_site(uint32_t site)
 {
@@ -78,7 +62,7 @@ START_TEST(test_lost)
 
 		lose(n, 100 * n);
 		unit_scrub();
-		ck_assert_int_eq(check(), 0);
+		ck_assert_int_eq(unit_cycle_check(), 0);
 		sum = sum_of_site(LOST_SITE);
 		ck_assert_uint_eq(sum.blocks, n * (n + 1) / 2);
 		ck_assert_uint_eq(stats.cycle.count, n);
@@ -187,7 +171,7 @@ START_TEST(test_in_use)
 		sched_yield();
 	end = sys_monotonic_ns() + 2 * NSEC_PER_SEC;
 	for (; sys_monotonic_ns() < end; cycles++) {
-		expect(check() == 0);
+		expect(unit_cycle_check() == 0);
 		expect(sum_of_site(LIVE_SITE).blocks == 0);
 		cycle_end();
 	}
@@ -200,7 +184,7 @@ START_TEST(test_in_use)
 	for (size_t i = 0; i < 8; i++)
 		store_relaxed(&handed[i], NULL);
 	unit_scrub();
-	ck_assert_int_eq(check(), 0);
+	ck_assert_int_eq(unit_cycle_check(), 0);
 	ck_assert_uint_gt(sum_of_site(LIVE_SITE).blocks, 0);
 	cycle_end();
 }
@@ -232,7 +216,7 @@ START_TEST(test_handlers)
 	expect(timer_create(CLOCK_MONOTONIC, NULL, &timer) == 0);
 	expect(timer_settime(timer, 0, &every, NULL) == 0);
 	for (unsigned n = 0; n < 300; n++) {
-		expect(check() == 0);
+		expect(unit_cycle_check() == 0);
 		cycle_end();
 	}
 	timer_delete(timer);
@@ -263,7 +247,7 @@ static int error;
 static void
 check_quietly(void)
 {
-	error = check();
+	error = unit_cycle_check();
 }
 
 static void
@@ -287,7 +271,7 @@ expect_abandoned(const char *why)
 static void
 expect_complete(void)
 {
-	ck_assert_int_eq(check(), 0);
+	ck_assert_int_eq(unit_cycle_check(), 0);
 	ck_assert_uint_eq(sum_of_site(LOST_SITE).blocks, 5);
 	cycle_end();
 }
@@ -298,7 +282,7 @@ START_TEST(test_deaf_thread)
 	size_t room;
 
 	/* The first cycle takes tables that stay. */
-	ck_assert_int_eq(check(), 0);
+	ck_assert_int_eq(unit_cycle_check(), 0);
 	cycle_end();
 	stats.cycle.count = 0;
 	room = meta_room();
@@ -327,7 +311,7 @@ START_TEST(test_no_descriptors)
 	none.rlim_cur = none.rlim_max = 0;
 	/* Capturing takes descriptors: first one cycle without it. */
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-	ck_assert_int_lt(check(), 0);
+	ck_assert_int_lt(unit_cycle_check(), 0);
 	ck_assert_uint_eq(stats.cycle.count, 0);
 	ck_assert_uint_eq(stats.cycle.abandoned, 1);
 }
@@ -378,6 +362,6 @@ main(void)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		tcase_add_checked_fixture(
 			unit_case(suite, cases[i].name, cases[i].test),
-			setup, NULL);
+			unit_core_defaults, NULL);
 	return unit_run(suite);
 }

@@ -118,14 +118,6 @@ fork_as_bilge(void)
 	return child;
 }
 
-static NOINLINE int
-check(void)
-{
-	__builtin_unwind_init();
-	return cycle_check((uintptr_t)__builtin_frame_address(0) -
-			   ARCH_SAVED_REGISTERS, false);
-}
-
 /* live_on - all that a child may do. */
 static void
 live_on(uint64_t state)
@@ -148,7 +140,7 @@ live_on(uint64_t state)
 	expect(pthread_create(&thread, NULL, trade, (void *)77) == 0);
 	pthread_join(thread, NULL);
 	unit_check_heap();
-	expect(check() == 0);
+	expect(unit_cycle_check() == 0);
 	leaks_groups(&count);
 	cycle_end();
 }

@@ -20,22 +20,6 @@
 /* Nobody in this file reads it. */
 static void *volatile live[LIVE];
 
-static void
-setup(void)
-{
-	static const char *const settings[] = { NULL };
-
-	unit_core(settings);
-}
-
-static NOINLINE int
-check(void)
-{
-	__builtin_unwind_init();
-	return cycle_check((uintptr_t)__builtin_frame_address(0) -
-			   ARCH_SAVED_REGISTERS, false);
-}
-
 static NOINLINE void
 fill(void)
 {
@@ -65,11 +49,11 @@ START_TEST(test_not_asked)
 	fill();
 	lose();
 	unit_scrub();
-	ck_assert_int_eq(check(), 0);
+	ck_assert_int_eq(unit_cycle_check(), 0);
 	ck_assert_ptr_null(held_get());
 	cycle_end();
 	held_request(0);
-	ck_assert_int_eq(check(), 0);
+	ck_assert_int_eq(unit_cycle_check(), 0);
 	ck_assert_ptr_null(held_get());
 	cycle_end();
 }
@@ -106,7 +90,7 @@ START_TEST(test_all)
 
 		unit_scrub();
 		held_request(10000);
-		ck_assert_int_eq(check(), 0);
+		ck_assert_int_eq(unit_cycle_check(), 0);
 		h = held_get();
 		ck_assert_ptr_nonnull(h);
 		ck_assert_uint_eq(count_live(h), LIVE);
@@ -123,7 +107,7 @@ START_TEST(test_all)
 		ck_assert_ptr_null(held_get());
 		ck_assert(n == 0 || meta_room() == room);
 		room = meta_room();
-		ck_assert_int_eq(check(), 0);
+		ck_assert_int_eq(unit_cycle_check(), 0);
 		ck_assert_ptr_null(held_get());
 		cycle_end();
 	}
@@ -138,7 +122,7 @@ START_TEST(test_cut)
 	lose();
 	unit_scrub();
 	held_request(2);
-	ck_assert_int_eq(check(), 0);
+	ck_assert_int_eq(unit_cycle_check(), 0);
 	h = held_get();
 	ck_assert_uint_eq(h->count, 2);
 	ck_assert_uint_eq(h->lost_count, 2);
@@ -156,7 +140,7 @@ START_TEST(test_no_memory)
 	lose();
 	unit_scrub();
 	held_request(SIZE_MAX / 128);
-	ck_assert_int_eq(check(), 0);
+	ck_assert_int_eq(unit_cycle_check(), 0);
 	ck_assert_ptr_null(held_get());
 	leaks_groups(&count);
 	ck_assert_uint_eq(count, 2);
@@ -196,7 +180,7 @@ START_TEST(test_threads)
 	while (!load_acquire(&is_ready))
 		continue;
 	held_request(100);
-	ck_assert_int_eq(check(), 0);
+	ck_assert_int_eq(unit_cycle_check(), 0);
 	h = held_get();
 	ck_assert_uint_eq(h->thread_count, 2);
 	for (size_t i = 0; i < 2; i++) {
@@ -239,6 +223,6 @@ main(void)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		tcase_add_checked_fixture(
 			unit_case(suite, cases[i].name, cases[i].test),
-			setup, NULL);
+			unit_core_defaults, NULL);
 	return unit_run(suite);
 }

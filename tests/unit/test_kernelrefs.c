@@ -27,9 +27,7 @@ address(size_t i)
 static void
 setup(void)
 {
-	static const char *const settings[] = { NULL };
-
-	unit_core(settings);
+	unit_core_defaults();
 	expect(arena_contains(address(1 << 19)) ||
 	       heap_alloc(64 * MIB, false) != NULL);
 }

@@ -30,9 +30,7 @@ static uintptr_t root;
 static void
 setup(void)
 {
-	static const char *const settings[] = { NULL };
-
-	unit_core(settings);
+	unit_core_defaults();
 	/* What unit_core() left behind is no leak of the model. */
 	heap_set_site((void *)arena_view.base, SITE_NONE);
 }

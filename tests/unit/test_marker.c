@@ -21,10 +21,12 @@
 static struct {
 	uintptr_t block;
 	size_t size;
-	unsigned edges[EDGES];
-	unsigned edge_count;
-	bool is_reachable;
 } nodes[NODES];
+
+static struct unit_node graph[NODES];
+static unsigned queue[NODES];
+
+_Static_assert(EDGES <= UNIT_EDGES, "a node has room for its edges");
 
 static uintptr_t roots[64];
 
@@ -64,14 +66,14 @@ connect(uint64_t *state, unsigned from, unsigned to)
 {
 	uintptr_t *words = (uintptr_t *)nodes[from].block;
 	size_t place = nodes[from].size / 8 / EDGES *
-		       nodes[from].edge_count;
+		       graph[from].edge_count;
 
-	if (nodes[from].edge_count == MIN(EDGES, nodes[from].size / 8))
+	if (graph[from].edge_count == MIN(EDGES, nodes[from].size / 8))
 		return;
 	if (nodes[from].size / 8 < EDGES)
-		place = nodes[from].edge_count;
+		place = graph[from].edge_count;
 	words[place] = pointer_into(state, to);
-	nodes[from].edges[nodes[from].edge_count++] = to;
+	graph[from].edges[graph[from].edge_count++] = to;
 }
 
 static void
@@ -83,6 +85,7 @@ make_graph(uint64_t *state, size_t largest)
 			: unit_random_size(state, 400);
 
 		memset(&nodes[i], 0, sizeof(nodes[i]));
+		memset(&graph[i], 0, sizeof(graph[i]));
 		nodes[i].block = allocate(size);
 		nodes[i].size = size;
 	}
@@ -92,30 +95,6 @@ make_graph(uint64_t *state, size_t largest)
 			(unsigned)unit_random(state, NODES));
 }
 
-static void
-reach(unsigned first)
-{
-	static unsigned queue[NODES];
-	unsigned head = 0, tail = 0;
-
-	if (nodes[first].is_reachable)
-		return;
-	nodes[first].is_reachable = true;
-	queue[tail++] = first;
-	while (head < tail) {
-		unsigned node = queue[head++];
-
-		for (unsigned e = 0; e < nodes[node].edge_count; e++) {
-			unsigned next = nodes[node].edges[e];
-
-			if (!nodes[next].is_reachable) {
-				nodes[next].is_reachable = true;
-				queue[tail++] = next;
-			}
-		}
-	}
-}
-
 static size_t
 check_graph(void)
 {
@@ -123,8 +102,8 @@ check_graph(void)
 
 	for (unsigned i = 0; i < NODES; i++) {
 		expect(unit_is_marked(nodes[i].block) ==
-		       nodes[i].is_reachable);
-		reached += nodes[i].is_reachable;
+		       graph[i].is_reachable);
+		reached += graph[i].is_reachable;
 	}
 	return reached;
 }
@@ -133,13 +112,13 @@ static void
 choose_roots(uint64_t *state)
 {
 	for (unsigned i = 0; i < NODES; i++)
-		nodes[i].is_reachable = false;
+		graph[i].is_reachable = false;
 	for (unsigned i = 0; i < 64; i++) {
 		unsigned node = (unsigned)unit_random(state, NODES);
 
 		roots[i] = i % 3 == 0 ? i * 7919 : pointer_into(state, node);
 		if (i % 3 != 0)
-			reach(node);
+			unit_search(graph, queue, node);
 	}
 }
 
@@ -166,7 +145,7 @@ check_graphs(void)
 	/* No roots, no marks: nothing is left of the last time. */
 	memset(roots, 0, sizeof(roots));
 	for (unsigned i = 0; i < NODES; i++)
-		nodes[i].is_reachable = false;
+		graph[i].is_reachable = false;
 	mark();
 	ck_assert_uint_eq(check_graph(), 0);
 	ck_assert_uint_eq(marker_bytes(), 0);

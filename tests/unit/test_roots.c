@@ -37,10 +37,8 @@ static bool in_parts;
 static void
 setup(void)
 {
-	static const char *const settings[] = { NULL };
-
 	roots_note_loader();
-	unit_core(settings);
+	unit_core_defaults();
 	lost = unit_hidden_block(1000);
 	unit_scrub();
 }

@@ -42,14 +42,6 @@ static _Atomic bool is_over;
 static _Atomic uint32_t ready;
 
 static void
-setup(void)
-{
-	static const char *const settings[] = { NULL };
-
-	unit_core(settings);
-}
-
-static void
 setup_bilge(void)
 {
 	unsetenv("BILGE_LEAKS");
@@ -1140,7 +1132,7 @@ main(void)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		tcase_add_checked_fixture(
 			unit_case(suite, cases[i].name, cases[i].test),
-			setup, NULL);
+			unit_core_defaults, NULL);
 	tcase_add_checked_fixture(
 		unit_case(suite, "unwinder_is_free", test_unwinder_is_free),
 		setup_bilge, NULL);

@@ -27,11 +27,13 @@
 static struct {
 	struct hidden block;
 	size_t size;
-	unsigned edges[EDGES];
-	unsigned edge_count;
-	bool is_reachable;
 	unsigned visits;
 } nodes[NODES];
+
+static struct unit_node graph[NODES];
+static unsigned queue[NODES];
+
+_Static_assert(EDGES <= UNIT_EDGES, "a node has room for its edges");
 
 /* Nobody in this file reads them. */
 static volatile uintptr_t roots[ROOTS];
@@ -55,6 +57,7 @@ make_graph(uint64_t *state)
 {
 	for (unsigned i = 0; i < NODES; i++) {
 		memset(&nodes[i], 0, sizeof(nodes[i]));
+		memset(&graph[i], 0, sizeof(graph[i]));
 		nodes[i].size = EDGES * 8 + (unit_random(state, 200) == 0
 			? unit_random_size(state, MIB)
 			: unit_random_size(state, 300));
@@ -64,35 +67,11 @@ make_graph(uint64_t *state)
 		unsigned from = (unsigned)unit_random(state, NODES);
 		unsigned to = (unsigned)unit_random(state, NODES);
 
-		if (nodes[from].edge_count == EDGES)
+		if (graph[from].edge_count == EDGES)
 			continue;
-		((uintptr_t *)address(from))[nodes[from].edge_count] =
+		((uintptr_t *)address(from))[graph[from].edge_count] =
 			address(to) + unit_random(state, nodes[to].size + 1);
-		nodes[from].edges[nodes[from].edge_count++] = to;
-	}
-}
-
-static void
-search(unsigned first)
-{
-	static unsigned queue[NODES];
-	unsigned head = 0, tail = 0;
-
-	if (nodes[first].is_reachable)
-		return;
-	nodes[first].is_reachable = true;
-	queue[tail++] = first;
-	while (head < tail) {
-		unsigned node = queue[head++];
-
-		for (unsigned e = 0; e < nodes[node].edge_count; e++) {
-			unsigned next = nodes[node].edges[e];
-
-			if (!nodes[next].is_reachable) {
-				nodes[next].is_reachable = true;
-				queue[tail++] = next;
-			}
-		}
+		graph[from].edges[graph[from].edge_count++] = to;
 	}
 }
 
@@ -100,14 +79,14 @@ static NOINLINE void
 choose_roots(uint64_t *state)
 {
 	for (unsigned i = 0; i < NODES; i++) {
-		nodes[i].is_reachable = false;
+		graph[i].is_reachable = false;
 		nodes[i].visits = 0;
 	}
 	for (unsigned i = 0; i < ROOTS; i++) {
 		unsigned node = (unsigned)unit_random(state, NODES);
 
 		roots[i] = address(node);
-		search(node);
+		unit_search(graph, queue, node);
 	}
 }
 
@@ -195,8 +174,8 @@ START_TEST(test_graphs)
 		ck_assert_int_eq(run(n % 2 == 0 ? NODES : 1), 0);
 		for (unsigned i = 0; i < NODES; i++) {
 			expect((nodes[i].visits != 0) ==
-			       nodes[i].is_reachable);
-			reached += nodes[i].is_reachable;
+			       graph[i].is_reachable);
+			reached += graph[i].is_reachable;
 		}
 		verify_settle();
 		ck_assert_uint_eq(stats.cycle.verified, n);
@@ -326,7 +305,7 @@ START_TEST(test_missed_block)
 	choose_roots(&state);
 	do
 		victim = (unsigned)unit_random(&state, NODES);
-	while (!nodes[victim].is_reachable);
+	while (!graph[victim].is_reachable);
 	break_mark = forget_victim;
 	ck_assert_int_eq(run(NODES), 0);
 	said = told();

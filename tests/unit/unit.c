@@ -6,6 +6,7 @@
 #include "base/panic.h"
 #include "base/sys.h"
 #include "collect/candidate.h"
+#include "collect/cycle.h"
 #include "collect/marker.h"
 #include "heap/meta.h"
 #include "report/depot.h"
@@ -14,6 +15,7 @@
 #include "world/mutator.h"
 #include "world/stop.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -138,6 +140,22 @@ unit_core(const char *const *settings)
 	ck_assert(heap_thread_begin(false));
 	/* The first address of the heap stands in our data: arena_view. */
 	unit_hidden_block(1);
+}
+
+void
+unit_core_defaults(void)
+{
+	static const char *const settings[] = { NULL };
+
+	unit_core(settings);
+}
+
+NOINLINE int
+unit_cycle_check(void)
+{
+	__builtin_unwind_init();
+	return cycle_check((uintptr_t)__builtin_frame_address(0) -
+			   ARCH_SAVED_REGISTERS, false);
 }
 
 /* Everything that is found out about a heap. */
@@ -324,6 +342,31 @@ unit_scrub(void)
 	unit_scrub_registers();
 }
 
+/* --------------------------------------------------------------- reachability */
+
+void
+unit_search(struct unit_node *nodes, unsigned *queue, unsigned first)
+{
+	unsigned head = 0, tail = 0;
+
+	if (nodes[first].is_reachable)
+		return;
+	nodes[first].is_reachable = true;
+	queue[tail++] = first;
+	while (head < tail) {
+		const struct unit_node *node = &nodes[queue[head++]];
+
+		for (unsigned e = 0; e < node->edge_count; e++) {
+			unsigned next = node->edges[e];
+
+			if (!nodes[next].is_reachable) {
+				nodes[next].is_reachable = true;
+				queue[tail++] = next;
+			}
+		}
+	}
+}
+
 /* ----------------------------------------------------------------- stepping */
 
 static struct {
@@ -367,6 +410,19 @@ bool
 unit_signals_are_blocked(const ucontext_t *context)
 {
 	return sigismember(&context->uc_sigmask, SIGALRM);
+}
+
+unsigned
+unit_count_threads(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	unsigned count = 0;
+
+	expect(dir != NULL);
+	for (struct dirent *e; (e = readdir(dir)) != NULL;)
+		count += e->d_name[0] != '.';
+	closedir(dir);
+	return count;
 }
 
 /* ------------------------------------------------------------------- output */

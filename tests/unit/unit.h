@@ -67,6 +67,11 @@ void unit_heap(unsigned pad, bool with_sites);
 
 /* unit_core - begin all that a cycle needs, with settings; NULL-terminated. */
 void unit_core(const char *const *settings);
+/* unit_core_defaults - without any. */
+void unit_core_defaults(void);
+
+/* unit_cycle_check - a check by a thread of the program. */
+int unit_cycle_check(void);
 
 /*
  * unit_check_heap - every rule of span.c and cache.c (S1-S3, C1-C5), for a
@@ -117,6 +122,23 @@ void unit_scrub(void);
 /* unit_scrub_registers - the same for registers, with little stack. */
 void unit_scrub_registers(void);
 
+/* --------------------------------------------------------------- reachability */
+
+/* A graph as a mark has to see it; a test keeps its blocks apart. */
+#define UNIT_EDGES	4
+
+struct unit_node {
+	unsigned edges[UNIT_EDGES];
+	unsigned edge_count;
+	bool is_reachable;
+};
+
+/*
+ * unit_search - note what can be reached from the first one, breadth first.
+ * The queue has room for every node.
+ */
+void unit_search(struct unit_node *nodes, unsigned *queue, unsigned first);
+
 /* ----------------------------------------------------------------- stepping */
 
 /*
@@ -127,6 +149,9 @@ void unit_step(void (*run)(void), void (*each)(const ucontext_t *));
 
 /* unit_signals_are_blocked - could a handler run at this instruction? */
 bool unit_signals_are_blocked(const ucontext_t *context);
+
+/* unit_count_threads - of this process. */
+unsigned unit_count_threads(void);
 
 /* ------------------------------------------------------------------- output */
 
