@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "given.h"
 #include "victim.h"
 
 #define SIZE	4242
@@ -122,53 +123,14 @@ epoll_child(const char *arg UNUSED)
 	_exit(0);
 }
 
-static NOINLINE timer_t
-make_timer(int notify)
-{
-	struct sigevent event = {
-		.sigev_notify = notify, .sigev_signo = SIGUSR1,
-	};
-	timer_t timer;
-
-	event.sigev_value.sival_ptr = reveal(hidden);
-	CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
-	event.sigev_value.sival_ptr = NULL;
-	use(&event);
-	scrub();
-	return timer;
-}
-
 static int
 timer(const char *arg UNUSED)
 {
-	timer_t timer = make_timer(SIGEV_SIGNAL);
+	timer_t timer = make_timer(hidden, SIGEV_SIGNAL, NULL);
 
 	if (drop)
 		CHECK(timer_delete(timer) == 0);
 	return 0;
-}
-
-static NOINLINE void
-queue_signal(int sig, bool for_thread)
-{
-	union sigval value = { .sival_ptr = reveal(hidden) };
-
-	CHECK((for_thread ? pthread_sigqueue(pthread_self(), sig, value)
-	    : sigqueue(getpid(), sig, value)) == 0);
-	value.sival_ptr = NULL;
-	use(&value);
-	scrub();
-}
-
-static NOINLINE void
-take_signal(const sigset_t *set)
-{
-	siginfo_t info;
-
-	CHECK(sigwaitinfo(set, &info) > 0);
-	memset(&info, 0, sizeof info);
-	use(&info);
-	scrub();
 }
 
 static int
@@ -179,7 +141,7 @@ pending(bool for_thread)
 	sigemptyset(&set);
 	sigaddset(&set, SIGRTMIN + 4);
 	CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
-	queue_signal(SIGRTMIN + 4, for_thread);
+	queue_signal(SIGRTMIN + 4, for_thread, hidden);
 	if (drop)
 		take_signal(&set);
 	return 0;
@@ -211,26 +173,12 @@ open_queue(void)
 	return queue;
 }
 
-static NOINLINE void
-ask_notice(mqd_t queue)
-{
-	struct sigevent event = {
-		.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1,
-	};
-
-	event.sigev_value.sival_ptr = reveal(hidden);
-	CHECK(mq_notify(queue, &event) == 0);
-	event.sigev_value.sival_ptr = NULL;
-	use(&event);
-	scrub();
-}
-
 static int
 notice(const char *arg UNUSED)
 {
 	mqd_t queue = open_queue();
 
-	ask_notice(queue);
+	ask_notice(queue, hidden);
 	if (drop)
 		CHECK(mq_notify(queue, NULL) == 0);
 	return 0;
@@ -241,7 +189,7 @@ notice_closed(const char *arg UNUSED)
 {
 	mqd_t queue = open_queue();
 
-	ask_notice(queue);
+	ask_notice(queue, hidden);
 	if (drop)
 		CHECK(mq_close(queue) == 0);
 	return 0;
@@ -261,17 +209,6 @@ submit(aio_context_t context, int fd, uintptr_t data)
 	CHECK(syscall(SYS_io_submit, context, 2L, requests) == 1);
 	request.aio_data = 0;
 	use(&request);
-	scrub();
-}
-
-static NOINLINE void
-take_event(aio_context_t context)
-{
-	struct io_event event;
-
-	CHECK(syscall(SYS_io_getevents, context, 1L, 1L, &event, NULL) == 1);
-	memset(&event, 0, sizeof event);
-	use(&event);
 	scrub();
 }
 

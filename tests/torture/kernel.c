@@ -3,6 +3,8 @@
  */
 #include "torture.h"
 
+#include "integration/given.h"
+
 #include <aio.h>
 #include <asm/prctl.h>
 #include <fcntl.h>
@@ -74,33 +76,16 @@ WAY(epoll_closed, ANYWHERE)
 
 /* ------------------------------------------------------- timers and signals */
 
-static NOINLINE timer_t
-make_timer(uintptr_t hidden, int notify)
-{
-	struct sigevent event = {
-		.sigev_notify = notify,
-		.sigev_signo = SIGUSR1,
-	};
-	timer_t timer;
-
-	event.sigev_value.sival_ptr = reveal(hidden);
-	CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
-	event.sigev_value.sival_ptr = NULL;
-	use(&event);
-	scrub();
-	return timer;
-}
-
 WAY(timer, ANYWHERE)
 {
-	CHECK(timer_delete(make_timer(seat->lost, SIGEV_SIGNAL)) == 0);
-	make_timer(seat->kept, SIGEV_SIGNAL);
+	CHECK(timer_delete(make_timer(seat->lost, SIGEV_SIGNAL, NULL)) == 0);
+	make_timer(seat->kept, SIGEV_SIGNAL, NULL);
 }
 
 WAY(timer_silent, ANYWHERE)
 {
-	CHECK(timer_delete(make_timer(seat->lost, SIGEV_NONE)) == 0);
-	make_timer(seat->kept, SIGEV_NONE);
+	CHECK(timer_delete(make_timer(seat->lost, SIGEV_NONE, NULL)) == 0);
+	make_timer(seat->kept, SIGEV_NONE, NULL);
 }
 
 static void
@@ -108,25 +93,10 @@ tick(union sigval value UNUSED)
 {
 }
 
-static NOINLINE timer_t
-make_thread_timer(uintptr_t hidden)
-{
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD };
-	timer_t timer;
-
-	event.sigev_notify_function = tick;
-	event.sigev_value.sival_ptr = reveal(hidden);
-	CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
-	event.sigev_value.sival_ptr = NULL;
-	use(&event);
-	scrub();
-	return timer;
-}
-
 WAY(timer_thread, ANYWHERE)
 {
-	CHECK(timer_delete(make_thread_timer(seat->lost)) == 0);
-	make_thread_timer(seat->kept);
+	CHECK(timer_delete(make_timer(seat->lost, SIGEV_THREAD, tick)) == 0);
+	make_timer(seat->kept, SIGEV_THREAD, tick);
 }
 
 static void
@@ -137,49 +107,16 @@ block_signal(int sig, sigset_t *ret_set)
 	CHECK(pthread_sigmask(SIG_BLOCK, ret_set, NULL) == 0);
 }
 
-static NOINLINE void
-queue_to_self(int sig, uintptr_t hidden)
-{
-	union sigval value = { .sival_ptr = reveal(hidden) };
-
-	CHECK(pthread_sigqueue(pthread_self(), sig, value) == 0);
-	value.sival_ptr = NULL;
-	use(&value);
-	scrub();
-}
-
-static NOINLINE void
-take_signal(const sigset_t *set)
-{
-	siginfo_t info;
-
-	CHECK(sigwaitinfo(set, &info) > 0);
-	memset(&info, 0, sizeof info);
-	use(&info);
-	scrub();
-}
-
 /* Of two that wait with one number, nobody can tell which was taken. */
 WAY(signal_pending, ANYWHERE)
 {
 	sigset_t set;
 
 	block_signal(SIGRTMIN + 5, &set);
-	queue_to_self(SIGRTMIN + 5, seat->lost);
+	queue_signal(SIGRTMIN + 5, true, seat->lost);
 	take_signal(&set);
 	block_signal(SIGRTMIN + 6, &set);
-	queue_to_self(SIGRTMIN + 6, seat->kept);
-}
-
-static NOINLINE void
-queue_to_process(int sig, uintptr_t hidden)
-{
-	union sigval value = { .sival_ptr = reveal(hidden) };
-
-	CHECK(sigqueue(getpid(), sig, value) == 0);
-	value.sival_ptr = NULL;
-	use(&value);
-	scrub();
+	queue_signal(SIGRTMIN + 6, true, seat->kept);
 }
 
 /* These signals are blocked by every thread (torture.c). */
@@ -188,9 +125,9 @@ WAY(signal_pending_for_all, MAIN_ONLY)
 	sigset_t set;
 
 	block_signal(TORTURE_SIGNAL, &set);
-	queue_to_process(TORTURE_SIGNAL, seat->lost);
+	queue_signal(TORTURE_SIGNAL, false, seat->lost);
 	take_signal(&set);
-	queue_to_process(TORTURE_SIGNAL + 1, seat->kept);
+	queue_signal(TORTURE_SIGNAL + 1, false, seat->kept);
 }
 
 static mqd_t
@@ -207,28 +144,13 @@ open_queue(unsigned index)
 	return queue;
 }
 
-static NOINLINE void
-notify(mqd_t queue, uintptr_t hidden)
-{
-	struct sigevent event = {
-		.sigev_notify = SIGEV_SIGNAL,
-		.sigev_signo = SIGUSR1,
-	};
-
-	event.sigev_value.sival_ptr = reveal(hidden);
-	CHECK(mq_notify(queue, &event) == 0);
-	event.sigev_value.sival_ptr = NULL;
-	use(&event);
-	scrub();
-}
-
 WAY(queue_notification, ANYWHERE)
 {
 	mqd_t queue = open_queue(seat->index);
 
-	notify(queue, seat->lost);
+	ask_notice(queue, seat->lost);
 	CHECK(mq_notify(queue, NULL) == 0);
-	notify(queue, seat->kept);
+	ask_notice(queue, seat->kept);
 }
 
 /* ---------------------------------------------------- asynchronous transfer */
@@ -276,17 +198,6 @@ submit_poll(aio_context_t context, int fd, uintptr_t hidden)
 	CHECK(syscall(SYS_io_submit, context, 1L, requests) == 1);
 	request.aio_data = 0;
 	use(&request);
-	scrub();
-}
-
-static NOINLINE void
-take_event(aio_context_t context)
-{
-	struct io_event event;
-
-	CHECK(syscall(SYS_io_getevents, context, 1L, 1L, &event, NULL) == 1);
-	memset(&event, 0, sizeof event);
-	use(&event);
 	scrub();
 }
 
