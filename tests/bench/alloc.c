@@ -39,6 +39,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
+
 enum {
 	ROUNDS_MAX = 999,
 	THREADS_MAX = 64,
@@ -437,14 +439,6 @@ round_ns(struct worker *main_worker, size_t ops, clockid_t clock)
 	return clock_ns(clock) - begin;
 }
 
-static int
-compare_doubles(const void *left, const void *right)
-{
-	double a = *(const double *)left, b = *(const double *)right;
-
-	return (a > b) - (a < b);
-}
-
 static size_t
 round_up(double value, size_t unit)
 {
@@ -547,20 +541,6 @@ measure_named(const char *name, const struct settings *settings)
 	die("%s: no such pattern; alloc -l lists them", name);
 }
 
-static unsigned long
-parse_number(const char *text, unsigned long max)
-{
-	char *end;
-	unsigned long value;
-
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno != 0 || *text == '-' || end == text || *end != '\0' ||
-	    value < 1 || value > max)
-		die("%s: not a number from 1 to %lu", text, max);
-	return value;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -577,13 +557,15 @@ main(int argc, char **argv)
 			list = true;
 			break;
 		case 'n':
-			settings.ops = parse_number(optarg, LONG_MAX);
+			settings.ops = parse_number("alloc", optarg, LONG_MAX);
 			break;
 		case 'r':
-			settings.rounds = parse_number(optarg, ROUNDS_MAX);
+			settings.rounds = parse_number("alloc", optarg,
+			    ROUNDS_MAX);
 			break;
 		case 't':
-			settings.round_ns = 1e6 * parse_number(optarg, 3600000);
+			settings.round_ns = 1e6 * parse_number("alloc", optarg,
+			    3600000);
 			break;
 		default:
 			return 2;

@@ -39,6 +39,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../clock.h"
+
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
@@ -60,15 +62,6 @@ static __thread bool is_inside __attribute__((tls_model("initial-exec")));
 /* World stopped: bdwgc's lock is held whenever they change. */
 static uint64_t stop_begin_ns, stopped_ns;
 static unsigned collections;
-
-static uint64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 /* The lock is held: nothing here may allocate. */
 static void

@@ -41,6 +41,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../clock.h"
+#include "measure.h"
+
 extern void GC_gcollect(void) __attribute__((weak));
 
 enum {
@@ -100,21 +103,9 @@ static struct worker workers[THREADS_MAX];
 static pthread_barrier_t gate;
 
 static uint64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t
 pick(struct worker *w, uint64_t limit)
 {
-	w->random ^= w->random >> 12;
-	w->random ^= w->random << 25;
-	w->random ^= w->random >> 27;
-	return ((w->random * UINT64_C(0x2545f4914f6cdd1d)) >> 33) % limit;
+	return (xorshift(&w->random) >> 33) % limit;
 }
 
 static void *
@@ -285,21 +276,6 @@ collect_now_and_then(void)
 		nanosleep(&pause, NULL);
 		GC_gcollect();
 	}
-}
-
-static double
-status_mib(const char *name)
-{
-	char line[256];
-	double kib = 0;
-	FILE *file = fopen("/proc/self/status", "r");
-
-	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, name, strlen(name)) == 0)
-			kib = atof(line + strlen(name));
-	if (file != NULL)
-		fclose(file);
-	return kib / 1024;
 }
 
 static size_t

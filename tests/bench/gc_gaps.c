@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "measure.h"
+
 /* At this time a gap begins (+1) or ends (-1). */
 struct event {
 	uint64_t at_ns;
@@ -84,17 +86,9 @@ read_gaps(const char *path)
 }
 
 static int
-compare_lengths(const void *left, const void *right)
-{
-	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-
-	return (a > b) - (a < b);
-}
-
-static int
 compare_events(const void *left, const void *right)
 {
-	return compare_lengths(&((const struct event *)left)->at_ns,
+	return compare_counts(&((const struct event *)left)->at_ns,
 	    &((const struct event *)right)->at_ns);
 }
 
@@ -105,7 +99,7 @@ print_lengths(const char *name, uint64_t *lengths, size_t count)
 	const char *names[] = { "max", "p99.9", "p99" };
 
 	if (count > 0)
-		qsort(lengths, count, sizeof(*lengths), compare_lengths);
+		qsort(lengths, count, sizeof(*lengths), compare_counts);
 	for (int i = 0; i < 3; i++) {
 		size_t at = (size_t)((double)count * parts[i]);
 		uint64_t ns = count == 0 ? 0 : lengths[at < count ? at

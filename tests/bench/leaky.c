@@ -27,6 +27,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../clock.h"
+#include "measure.h"
+
 enum {
 	THREADS_MAX = 64,
 	SCRATCH = 4,		/* blocks of a request */
@@ -68,21 +71,9 @@ static _Atomic bool is_over, is_exhausted;
 static struct worker workers[THREADS_MAX];
 
 static uint64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t
 pick(struct worker *w, uint64_t limit)
 {
-	w->random ^= w->random >> 12;
-	w->random ^= w->random << 25;
-	w->random ^= w->random >> 27;
-	return ((w->random * UINT64_C(0x2545f4914f6cdd1d)) >> 33) % limit;
+	return (xorshift(&w->random) >> 33) % limit;
 }
 
 /* pick_size - every power of two from 64 on is as likely as the others. */
@@ -185,21 +176,6 @@ work(void *argument)
 		    memory_order_relaxed);
 	}
 	return NULL;
-}
-
-static double
-status_mib(const char *name)
-{
-	char line[256];
-	double kib = 0;
-	FILE *file = fopen("/proc/self/status", "r");
-
-	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, name, strlen(name)) == 0)
-			kib = atof(line + strlen(name));
-	if (file != NULL)
-		fclose(file);
-	return kib / 1024;
 }
 
 static uint64_t

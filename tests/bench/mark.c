@@ -25,6 +25,9 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "../clock.h"
+#include "measure.h"
+
 extern void GC_gcollect(void) __attribute__((weak));
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
@@ -51,24 +54,6 @@ struct node ***tables;
 uint64_t **buffers;
 uint64_t read_sum;
 
-static uint64_t
-noise(void)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return random_state * UINT64_C(0x2545f4914f6cdd1d);
-}
-
-static uint64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static void *
 allocate(size_t size)
 {
@@ -86,11 +71,11 @@ allocate(size_t size)
 static struct node *
 make_node(void)
 {
-	size_t words = 4 + (noise() >> 33) % 29;
+	size_t words = 4 + (xorshift(&random_state) >> 33) % 29;
 	struct node *node = allocate(words * 8);
 
 	for (size_t i = 0; i < words - 2; i++)
-		node->data[i] = noise();
+		node->data[i] = xorshift(&random_state);
 	return node;
 }
 
@@ -126,7 +111,7 @@ link_tables(struct node **nodes, size_t count)
 		if (tables[t] == NULL)
 			tables[t] = allocate(BUCKETS * sizeof(**tables));
 		table = tables[t];
-		bucket = &table[(noise() >> 33) % BUCKETS];
+		bucket = &table[(xorshift(&random_state) >> 33) % BUCKETS];
 		nodes[i]->left = *bucket;
 		*bucket = nodes[i];
 	}
@@ -139,7 +124,7 @@ make_buffers(size_t count)
 	for (size_t i = 0; i < count; i++) {
 		buffers[i] = allocate(BUFFER);
 		for (size_t j = 0; j < BUFFER / 8; j++)
-			buffers[i][j] = noise();
+			buffers[i][j] = xorshift(&random_state);
 	}
 }
 
@@ -155,7 +140,7 @@ build(void (*link)(struct node **, size_t), size_t count)
 
 	for (size_t i = 0; i < count; i++) {
 		nodes[i] = make_node();
-		j = (noise() >> 8) % (i + 1);
+		j = (xorshift(&random_state) >> 8) % (i + 1);
 		node = nodes[i];
 		nodes[i] = nodes[j];
 		nodes[j] = node;
@@ -203,14 +188,6 @@ read_heap(size_t size)
 		read_memory(size);
 }
 
-static int
-compare(const void *left, const void *right)
-{
-	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-
-	return (a > b) - (a < b);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -241,11 +218,11 @@ main(int argc, char **argv)
 
 	read_heap(size);	/* warms up */
 	for (size_t i = 0; i < rounds; i++) {
-		begin = now_ns();
+		begin = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 		read_heap(size);
-		times[i] = now_ns() - begin;
+		times[i] = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begin;
 	}
-	qsort(times, rounds, sizeof(times[0]), compare);
+	qsort(times, rounds, sizeof(times[0]), compare_counts);
 	printf("%s %.0f\n", argv[1],
 	    (double)mib * 1e9 / (double)times[rounds / 2]);
 	return 0;

@@ -29,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
+
 enum {
 	COUNT_MAX = 10000,
 	LABELS_MAX = 16,
@@ -123,14 +125,6 @@ run(char **command, struct label *label, int turn)
 	if (status != 0)
 		die(label->name, WIFEXITED(status) ?
 		    "the command failed" : "the command was killed");
-}
-
-static int
-compare_doubles(const void *left, const void *right)
-{
-	double a = *(const double *)left, b = *(const double *)right;
-
-	return (a > b) - (a < b);
 }
 
 static double

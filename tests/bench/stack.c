@@ -18,7 +18,6 @@
  * What a stack costs is the difference to a run that keeps none (stack.sh).
  */
 
-#include <errno.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +25,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "measure.h"
 
 enum {
 	ROUNDS_MAX = 999,
@@ -126,14 +127,6 @@ round_ns(const unsigned *paths, size_t path_count, size_t ops)
 	return (clock_ns() - begin) / ops;
 }
 
-static int
-compare_doubles(const void *left, const void *right)
-{
-	double a = *(const double *)left, b = *(const double *)right;
-
-	return (a > b) - (a < b);
-}
-
 static double
 median_ns(const unsigned *paths, size_t path_count, size_t ops,
     unsigned rounds)
@@ -156,23 +149,6 @@ choose_paths(void)
 	hot_paths[0] = (SITES * 10007 + 4711) % 16384;
 }
 
-static unsigned long
-parse_number(const char *text, unsigned long max)
-{
-	char *end;
-	unsigned long value;
-
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno != 0 || *text == '-' || end == text || *end != '\0' ||
-	    value < 1 || value > max) {
-		fprintf(stderr, "stack: %s: not a number from 1 to %lu\n",
-		    text, max);
-		exit(2);
-	}
-	return value;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -184,11 +160,11 @@ main(int argc, char **argv)
 	while ((option = getopt(argc, argv, "n:r:")) != -1) {
 		switch (option) {
 		case 'n':
-			ops = parse_number(optarg, LONG_MAX - BATCH);
+			ops = parse_number("stack", optarg, LONG_MAX - BATCH);
 			ops = (ops + BATCH - 1) / BATCH * BATCH;
 			break;
 		case 'r':
-			rounds = parse_number(optarg, ROUNDS_MAX);
+			rounds = parse_number("stack", optarg, ROUNDS_MAX);
 			break;
 		default:
 			return 2;

@@ -12,6 +12,8 @@
  *
  * Linked with the collector's core, like the unit tests.
  */
+#include "measure.h"
+
 #include "base/arch.h"
 #include "base/sys.h"
 #include "heap/heap.h"
@@ -66,18 +68,10 @@ signal_all(uint32_t count)
 		sys_futex_wait(&answers, now, NSEC_PER_SEC);
 }
 
-static int
-compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static double
 part(uint64_t *times, size_t count, size_t percent)
 {
-	qsort(times, count, sizeof(*times), compare);
+	qsort(times, count, sizeof(*times), compare_counts);
 	return (double)times[(count - 1) * percent / 100] / 1000;
 }
 

@@ -44,6 +44,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../clock.h"
+#include "random.h"
+
 #define THREADS_MAX	64
 #define PLACES		256	/* of each kind */
 #ifndef KINDS
@@ -98,32 +101,6 @@ fail(int line, const char *what)
 	dprintf(STDERR_FILENO, "mutate.c:%d: not true: %s (seed %lu)\n", line,
 	    what, (unsigned long)seed);
 	abort();
-}
-
-static uint64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t
-mix(uint64_t x)
-{
-	x ^= x >> 33;
-	x *= UINT64_C(0xff51afd7ed558ccd);
-	x ^= x >> 33;
-	x *= UINT64_C(0xc4ceb9fe1a85ec53);
-	return x ^ (x >> 33);
-}
-
-static size_t
-pick(uint64_t *state, size_t limit)
-{
-	*state = mix(*state + 1);
-	return (*state >> 8) % limit;
 }
 
 /* ------------------------------------------------------------------ the nodes */
@@ -342,17 +319,18 @@ free_tree(uintptr_t ref)
 	free(n);
 }
 
+/* size_of - all below a reference, with the owned trees of shared nodes. */
 static size_t
-tree_size(uintptr_t ref)
+size_of(uintptr_t ref, uint64_t magic)
 {
-	struct node *n = follow(ref, MAGIC_OWNED);
+	struct node *n = follow(ref, magic);
 	size_t size = 0;
 
 	if (n == NULL)
 		return 0;
 	for (unsigned i = 0; i < LINKS; i++)
-		size += tree_size(n->link[i]);
-	return size + n->size;
+		size += size_of(n->link[i], magic);
+	return size + n->size + size_of(n->tree, MAGIC_OWNED);
 }
 
 static void
@@ -362,7 +340,7 @@ discard_tree(uintptr_t ref, uint64_t *state)
 
 	if (ref == 0)
 		return;
-	if (pick(state, 2) == 0 || !may_lose(tree_size(ref))) {
+	if (pick(state, 2) == 0 || !may_lose(size_of(ref, MAGIC_OWNED))) {
 		free_tree(ref);
 		return;
 	}
@@ -705,19 +683,6 @@ begin_places(void)
 	CHECK(shared_roots[1] != NULL && owned_roots[1] != NULL);
 }
 
-static size_t
-graph_size(uintptr_t ref)
-{
-	struct node *n = follow(ref, MAGIC_SHARED);
-	size_t size = 0;
-
-	if (n == NULL)
-		return 0;
-	for (unsigned i = 0; i < LINKS; i++)
-		size += graph_size(n->link[i]);
-	return size + n->size + tree_size(n->tree);
-}
-
 /* Shared parts count as often as they are reached: a bound, and a check. */
 static size_t
 live_size(void)
@@ -726,8 +691,8 @@ live_size(void)
 
 	for (unsigned kind = 0; kind < KINDS; kind++)
 		for (unsigned i = 0; i < PLACES; i++)
-			size += graph_size(shared_roots[kind][i]) +
-			    tree_size(owned_roots[kind][i]);
+			size += size_of(shared_roots[kind][i], MAGIC_SHARED) +
+			    size_of(owned_roots[kind][i], MAGIC_OWNED);
 	return size;
 }
 

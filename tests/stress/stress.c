@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "random.h"
+
 #define THREADS		4
 #define MINE		64
 #define BOARD		256
@@ -53,23 +55,6 @@ fail(int line, const char *what)
 	dprintf(2, "stress.c:%d: not true: %s (seed %lu)\n", line, what,
 		(unsigned long)seed);
 	_exit(99);
-}
-
-static uint64_t
-mix(uint64_t x)
-{
-	x ^= x >> 33;
-	x *= UINT64_C(0xff51afd7ed558ccd);
-	x ^= x >> 33;
-	x *= UINT64_C(0xc4ceb9fe1a85ec53);
-	return x ^ (x >> 33);
-}
-
-static size_t
-pick(uint64_t *state, size_t limit)
-{
-	*state = mix(*state + 1);
-	return (*state >> 8) % limit;
 }
 
 /* ------------------------------------------------------------------- blocks */
