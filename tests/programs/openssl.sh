@@ -96,7 +96,7 @@ conversation()
 	wait_until grep -q ACCEPT "$work/server.log"
 	loaded_in $server && echo "server as it should be"
 	for version in tls1_2 tls1_3; do
-		(seq 1 200; echo Q; wait_until grep -qx 002 answer.$version) |
+		(seq 1 200; wait_until grep -qx 002 answer.$version) |
 			openssl s_client -connect "$addr:4433" -quiet \
 			-verify_return_error -CAfile "$input/server.crt" \
 			-$version -no_ign_eof >answer.$version 2>client.log ||
