@@ -29,7 +29,6 @@
 #include "report/trace.h"
 #include "settings/options.h"
 #include "settings/stats.h"
-#include "world/fault.h"
 #include "world/mutator.h"
 #include "world/roots.h"
 #include "world/stop.h"
@@ -103,10 +102,7 @@ static void
 start_fence(void)
 {
 	const uint64_t fault = UINT64_C(1) << (SIGSEGV - 1);
-	bool has_cycles = options->percent != OPTION_OFF ||
-			  options->limit != OPTION_OFF ||
-			  options->interval != 0;
-	bool lends = has_cycles && barrier_may_protect();
+	bool lends = options_want_cycles() && barrier_may_protect();
 
 	if (!lends && options->leaks != LEAKS_RECLAIM)
 		return;

@@ -64,8 +64,8 @@ arch_syscall(long nr, long a, long b, long c, long d, long e, long f)
 ALWAYS_INLINE long
 arch_vfork(int end_signal)
 {
-	/* clone(CLONE_VM | CLONE_VFORK | end_signal) */
-	return arch_syscall(56, 0x100 | 0x4000 | end_signal, 0, 0, 0, 0, 0);
+	return arch_syscall(ARCH_SYS_CLONE, (long)ARCH_VFORK_FLAGS | end_signal,
+			    0, 0, 0, 0, 0);
 }
 
 /*
@@ -104,7 +104,8 @@ arch_clone_thread(uintptr_t stack_end, uintptr_t area, _Atomic uint32_t *alive,
 			 "ud2\n"
 			 "1:"
 			 : "=a"(ret)
-			 : "a"(56L), "D"(flags), "S"(stack_end), "d"(alive),
+			 : "a"((long)ARCH_SYS_CLONE), "D"(flags),
+			   "S"(stack_end), "d"(alive),
 			   "r"(r10), "r"(r8), "r"(r12), "r"(r13)
 			 : "rcx", "r11", "memory");
 	return ret;
@@ -232,6 +233,9 @@ arch_save_registers(uintptr_t *ret)
 			 "leaq 0(%%rip), %%rax\n\tmovq %%rax, 128(%0)"
 			 : : "r"(ret) : "rax", "memory");
 }
+
+/* The largest signal frame: AVX-512 and AMX state take 11 KiB. */
+#define ARCH_SIGNAL_FRAME_MAX	(16 * KIB)
 
 /* arch_context_mask - the signals an interrupted thread blocks, as sys.h. */
 ALWAYS_INLINE uint64_t

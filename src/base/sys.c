@@ -17,9 +17,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
+
+/* Descriptors below are left to the program. */
+#define FD_MIN	200
 
 #define CALL0(n)	 arch_syscall(n, 0, 0, 0, 0, 0, 0)
 #define CALL1(n, a)	 arch_syscall(n, (long)(a), 0, 0, 0, 0, 0)
@@ -242,7 +244,7 @@ sys_write_stderr(const void *buffer, size_t size)
 	int fd = has_own_files ? sys_program_fd(2) : 2;
 	int error = fd < 0 ? fd : sys_write_all(fd, buffer, size);
 
-	if (fd > 2 || (fd >= 0 && has_own_files))
+	if (has_own_files && fd >= 0)
 		sys_close(fd);
 	return error;
 }
@@ -300,6 +302,20 @@ int
 sys_fcntl(int fd, int command, long argument)
 {
 	return (int)CALL3(SYS_fcntl, fd, command, argument);
+}
+
+int
+sys_keep_high(int fd)
+{
+	int high;
+
+	if (fd < 0)
+		return fd;
+	high = sys_fcntl(fd, F_DUPFD_CLOEXEC, FD_MIN);
+	if (high < 0)
+		return fd;
+	sys_close(fd);
+	return high;
 }
 
 int
@@ -395,8 +411,6 @@ sys_exit_group(int status)
 		CALL1(SYS_exit_group, status);
 }
 
-#define KERNEL_SA_RESTORER 0x04000000ul
-
 void sys_sigreturn(void);
 __asm__(".text\n"
 	".hidden sys_sigreturn\n"
@@ -413,7 +427,7 @@ sys_sigaction(int sig, void (*handler)(int, siginfo_t *, void *), int flags)
 {
 	struct sys_action action = {
 		.handler = handler,
-		.flags = (unsigned long)flags | KERNEL_SA_RESTORER,
+		.flags = (unsigned long)flags | SYS_SA_RESTORER,
 		.restorer = sys_sigreturn,
 		.mask = ~UINT64_C(0),
 	};
@@ -427,7 +441,7 @@ sys_has_handler(int sig)
 	struct sys_action action = { .handler = NULL };
 
 	/* SIG_DFL and SIG_IGN are 0 and 1. */
-	return CALL4(SYS_rt_sigaction, sig, NULL, &action, 8) == 0 &&
+	return sys_sigaction_exchange(sig, NULL, &action) == 0 &&
 	       (uintptr_t)action.handler > 1;
 }
 

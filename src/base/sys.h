@@ -66,6 +66,15 @@ int sys_program_fd(int fd);
 
 long sys_lseek(int fd, int64_t offset, int whence);
 int sys_ioctl(int fd, unsigned long request, void *argument);
+
+/* An entry of a directory; the kernel's struct linux_dirent64. */
+struct sys_entry {
+	uint64_t inode;
+	int64_t offset;
+	unsigned short size;
+	unsigned char type;
+	char name[];
+};
 long sys_getdents(int fd, void *buffer, size_t size);
 long sys_readlink(const char *path, char *buffer, size_t size);
 int sys_fstat(int fd, struct stat *ret);
@@ -73,6 +82,11 @@ int sys_ftruncate(int fd, uint64_t size);
 int sys_access(const char *path, int mode);
 int sys_dup3(int from, int to, int flags);
 int sys_fcntl(int fd, int command, long argument);
+/*
+ * sys_keep_high - the same descriptor at a number out of the program's way, if
+ * one is free; an error is passed on.
+ */
+int sys_keep_high(int fd);
 int sys_flock(int fd, int operation);
 int sys_memfd_create(const char *name, unsigned flags);
 int sys_close_range(unsigned first, unsigned last);
@@ -102,6 +116,9 @@ struct sys_action {
 	void (*restorer)(void);
 	uint64_t mask;
 };
+
+/* The kernel's own flag, in every action that libc or we install. */
+#define SYS_SA_RESTORER	0x04000000ul
 
 /* sys_sigaction_exchange - either may be NULL. */
 int sys_sigaction_exchange(int sig, const struct sys_action *action,

@@ -21,8 +21,6 @@
  */
 #include "collect/barrier.h"
 
-#include "base/arch.h"
-#include "base/bits.h"
 #include "base/sys.h"
 #include "heap/fence.h"
 #include "heap/heap.h"
@@ -84,8 +82,7 @@ mprotect_track(uintptr_t start, uintptr_t end)
 static void
 mprotect_disarm(void)
 {
-	fence_open_read_only(arena_view.base, arena_view.base +
-			     load_relaxed(&arena_view.frontier));
+	fence_open_read_only(arena_view.base, arena_end());
 }
 
 /* is_dirty - a tracked unit that may have been written. */
@@ -134,8 +131,7 @@ visit_rest(struct span *span, void *argument)
 	const struct rest *rest = argument;
 
 	if (!is_tracked_span(span))
-		rest->visit(span->run, span->run +
-			    (span->run_units << UNIT_SHIFT), rest->argument);
+		rest->visit(span->run, span_end(span), rest->argument);
 }
 
 static void

@@ -1,7 +1,7 @@
 /*
  * barrier_stop.c - no barrier: marking is done while the world stands.
  *
- * Always works.  Nothing is ever asked of it but to open.
+ * Always works.  A cycle only opens, disarms and closes it.
  */
 #include "collect/barrier.h"
 

@@ -19,8 +19,6 @@
 #include "collect/barrier.h"
 
 #include "base/arch.h"
-#include "base/bits.h"
-#include "base/fmt.h"
 #include "base/sys.h"
 #include "heap/arena.h"
 #include "heap/meta.h"
@@ -35,9 +33,6 @@
 #define FEATURE_WP_HUGETLBFS_SHMEM	(1ull << 12)
 #define FEATURE_WP_ASYNC		(1ull << 15)
 
-/* Descriptors below are left to the program. */
-#define FD_MIN	200
-
 #define REGIONS	512
 
 /* Guarded by RANK_CYCLE. */
@@ -46,20 +41,6 @@ static struct {
 	int pagemap;
 	struct pages_region *regions;
 } uffd = { .uffd = -1, .pagemap = -1 };
-
-static int
-keep_high(int fd)
-{
-	int high;
-
-	if (fd < 0)
-		return fd;
-	high = sys_fcntl(fd, F_DUPFD_CLOEXEC, FD_MIN);
-	if (high < 0)
-		return fd;
-	sys_close(fd);
-	return high;
-}
 
 static void
 uffd_close(bool is_forked)
@@ -226,11 +207,11 @@ uffd_open(void)
 {
 	int error;
 
-	uffd.uffd = keep_high(sys_userfaultfd());
+	uffd.uffd = sys_keep_high(sys_userfaultfd());
 	if (uffd.uffd < 0)
 		return uffd.uffd;
 	error = begin_api(uffd.uffd);
-	uffd.pagemap = keep_high(sys_open("/proc/thread-self/pagemap",
+	uffd.pagemap = sys_keep_high(sys_open("/proc/thread-self/pagemap",
 					  O_RDONLY, 0));
 	if (error == 0 && uffd.pagemap < 0)
 		error = uffd.pagemap;

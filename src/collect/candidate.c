@@ -21,19 +21,12 @@ candidate_taken(const struct span *span, uint32_t word)
 }
 
 bool
-candidate_is_block(const struct span *span, uint32_t slot)
-{
-	return (candidate_taken(span, slot / WORD_BITS) >>
-		(slot % WORD_BITS)) & 1;
-}
-
-bool
 candidate_find(uintptr_t word, struct block *ret)
 {
 	struct block b = { .part = 0 };
 
 	if (!candidate_locate(word, &b) ||
-	    !candidate_is_block(b.span, b.slot))
+	    !candidate_is_taken(b.span, b.slot))
 		return false;
 	*ret = b;
 	return true;
@@ -44,8 +37,7 @@ candidate_extent(const struct block *b, uintptr_t *ret_start,
 		 uintptr_t *ret_end)
 {
 	const struct span *span = b->span;
-	uintptr_t start = span_is_large(span) ? span_base(span)
-					: span_slot_addr(span, b->slot);
+	uintptr_t start = span_slot_addr(span, b->slot);
 	size_t size = span_slot_bytes(span);
 
 	/*

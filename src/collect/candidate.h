@@ -53,7 +53,7 @@ candidate_is_taken(const struct span *span, uint32_t slot)
 
 	if (!span_is_large(span))
 		gone |= span_unused(span, (uint32_t)word);
-	return ((gone >> (slot % WORD_BITS)) & 1) == 0;
+	return !bits_has(gone, slot % WORD_BITS);
 }
 
 /* candidate_bit - the bit of a block in its word of every bitmap. */
@@ -79,9 +79,6 @@ candidate_is_marked(const struct block *b)
  * Context: stopped.
  */
 bool candidate_find(uintptr_t word, struct block *ret_block);
-
-/* candidate_is_block - is a slot in the program's hands? */
-bool candidate_is_block(const struct span *span, uint32_t slot);
 
 /*
  * candidate_taken - bits of a bitmap's word that are in the program's hands.

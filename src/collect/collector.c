@@ -17,16 +17,13 @@
  */
 #include "collect/collector.h"
 
-#include "base/panic.h"
 #include "base/sys.h"
 #include "heap/heap.h"
 #include "report/trace.h"
 #include "settings/options.h"
-#include "settings/stats.h"
 #include "world/crew.h"
 #include "world/mutator.h"
 
-#include <errno.h>
 
 /* A process this young and small is left alone. */
 #define INFANCY_NS	(50 * NSEC_PER_MSEC)
@@ -336,9 +333,7 @@ collector_start(void (*told)(const struct cycle_report *))
 	collector.reclaims = options->leaks == LEAKS_RECLAIM;
 	begin_pacing();
 	collector.is_on = options->leaks != LEAKS_IGNORE &&
-			  (options->percent != OPTION_OFF ||
-			   options->limit != OPTION_OFF ||
-			   options->interval != 0);
+			  options_want_cycles();
 	if (collector.is_on)
 		heap_set_pressure_hook(collector_note_allocated);
 }

@@ -40,6 +40,7 @@
  */
 #include "collect/cycle.h"
 
+#include "base/bits.h"
 #include "base/lock.h"
 #include "base/panic.h"
 #include "base/sys.h"
@@ -65,7 +66,7 @@
 #define STOP_LIMIT_NS	(3 * NSEC_PER_SEC)
 
 /* What one stop may take, besides the time to stop; see step 6. */
-#define SLICE_NS	(500 * NSEC_PER_MSEC / 1000)
+#define SLICE_NS	(500 * NSEC_PER_USEC)
 
 /* Pre-cleaning goes on while so many pages are dirty: 0.2 ms to read again. */
 #define DIRTY_FEW	256u
@@ -75,8 +76,8 @@
  * In step 6 the world runs at first for so long between two stops, and for
  * half of that each time until the rest fits into one.
  */
-#define RUN_NS		(1000 * NSEC_PER_MSEC / 1000)
-#define RUN_MIN_NS	(30 * NSEC_PER_MSEC / 1000)
+#define RUN_NS		NSEC_PER_MSEC
+#define RUN_MIN_NS	(30 * NSEC_PER_USEC)
 /* After so many the stop takes what it takes. */
 #define SLICES_MAX	200u
 
@@ -161,7 +162,7 @@ prepare_second_mark(bool with_held)
 
 /* begin - Units: is_check, the world will stand from the mark's begin on. */
 static int
-begin(bool is_check)
+begin(bool is_check, struct stop_failure *ret_failure)
 {
 	int error;
 
@@ -178,6 +179,8 @@ begin(bool is_check)
 	error = roots_prepare();
 	if (error == 0 && !is_check)
 		error = roots_list(options->roots == ROOTS_ALL);
+	if (error != 0 && error != -ENOMEM)
+		ret_failure->what = "/proc/self/maps cannot be read";
 	return error;
 }
 
@@ -537,8 +540,8 @@ abandon(int error, const struct stop_failure *failure)
 	if (failure->tid == 0 && error != -ENOMEM && error != -ENOSYS)
 		barrier_failed();
 	n = ++cycle.abandoned_in_a_row;
-	if (n % ABANDONED_SAY == 0 && (n / ABANDONED_SAY &
-				       (n / ABANDONED_SAY - 1)) == 0)
+	if (n % ABANDONED_SAY == 0 &&
+	    bits_is_power_of_two(n / ABANDONED_SAY))
 		say_abandoned("several cycles were", failure);
 }
 
@@ -561,9 +564,7 @@ cycle_run(bool reclaims, struct cycle_report *report,
 	count_workers();
 	report->used_before = used_bytes();
 	report->barrier = barrier_open()->name;
-	error = is_wanted() ? -ECANCELED : begin(false);
-	if (error != 0 && error != -ENOMEM)
-		failure.what = "/proc/self/maps cannot be read";
+	error = is_wanted() ? -ECANCELED : begin(false, &failure);
 	if (error == 0 && barrier_current()->is_concurrent)
 		error = mark_concurrently(report, &stop_begin_ns, &failure);
 	else if (error == 0)
@@ -617,9 +618,7 @@ cycle_check(uintptr_t own_sp, bool is_last)
 	cycle_lock();
 	/* A handler of this thread would change what is being marked. */
 	mutator_mask_signals(&mask);
-	error = begin(true);
-	if (error != 0 && error != -ENOMEM)
-		failure.what = "/proc/self/maps cannot be read";
+	error = begin(true, &failure);
 	if (error == 0)
 		error = mark_stopped(own_sp, is_last, &begin_ns, &failure);
 	if (error == 0) {

@@ -16,7 +16,6 @@
 #include "collect/grey.h"
 
 #include "base/lock.h"
-#include "base/panic.h"
 #include "base/sys.h"
 #include "heap/meta.h"
 

@@ -102,9 +102,7 @@ mark(struct marker *m, const struct block *b)
 				     memory_order_relaxed) & bit)
 		return;
 	m->bytes += span_slot_bytes(span);
-	__builtin_prefetch((const void *)(span_base(span) +
-					  (uintptr_t)b->slot *
-					  span->slot_size));
+	__builtin_prefetch((const void *)span_slot_addr(span, b->slot));
 	make_grey(m, b);
 }
 
@@ -304,14 +302,9 @@ scan_next(struct marker *m, const struct block *b)
 static void
 empty_ready(struct marker *m)
 {
-	struct block ready[PIPE_SIZE];
-	unsigned used = m->ready_used;
-
-	for (unsigned i = 0; i < used; i++)
-		ready[i] = m->ready[(m->ready_next + i) % PIPE_SIZE];
+	for (unsigned i = 0; i < m->ready_used; i++)
+		scan_block(m, m->ready[(m->ready_next + i) % PIPE_SIZE]);
 	m->ready_used = m->ready_next = 0;
-	for (unsigned i = 0; i < used; i++)
-		scan_block(m, ready[i]);
 }
 
 static void rescan(struct marker *m, uintptr_t start, uintptr_t end);
@@ -319,8 +312,7 @@ static void rescan(struct marker *m, uintptr_t start, uintptr_t end);
 static void
 rescan_span(struct span *span, void *argument)
 {
-	rescan(argument, span->run,
-		      span->run + (span->run_units << UNIT_SHIFT));
+	rescan(argument, span->run, span_end(span));
 }
 
 static void
@@ -395,8 +387,7 @@ rescan(struct marker *m, uintptr_t start, uintptr_t end)
 		}
 		if (span_is_large(b.span)) {
 			b.slot = 0;
-			next = MAX(next, b.span->run +
-				   (b.span->run_units << UNIT_SHIFT));
+			next = MAX(next, span_end(b.span));
 		} else if (candidate_locate(start, &b)) {
 			next = span_slot_addr(b.span, b.slot) +
 			       b.span->slot_size;

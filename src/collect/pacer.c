@@ -14,7 +14,6 @@
  */
 #include "collect/pacer.h"
 
-#include "base/bits.h"
 #include "settings/options.h"
 
 #define GOAL_MIN	(4 * MIB)

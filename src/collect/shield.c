@@ -34,7 +34,7 @@ find_units(const struct block *b, uintptr_t *ret_start, uintptr_t *ret_end)
 	if (!span_is_large(b->span))
 		return false;
 	*ret_start = ALIGN_UP(span_base(b->span), UNIT_SIZE);
-	*ret_end = b->span->run + (b->span->run_units << UNIT_SHIFT);
+	*ret_end = span_end(b->span);
 	return *ret_start < *ret_end;
 }
 

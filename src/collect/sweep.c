@@ -21,7 +21,6 @@
  */
 #include "collect/sweep.h"
 
-#include "base/panic.h"
 #include "base/sys.h"
 #include "collect/shield.h"
 #include "heap/blind.h"
@@ -64,7 +63,6 @@ static struct {
 	size_t committed;
 	size_t size;
 	bool reclaims;
-	bool has_overflowed;
 	uint64_t resurrected;		/* since the last sweep */
 	struct sweep_result *result;
 } sweep;
@@ -158,11 +156,13 @@ take(const struct block *b)
 			memory_order_acq_rel) & candidate_bit(b)) != 0;
 }
 
+/* find - the block of an entry; false: it was freed, that was noted then. */
 static bool
-is_condemned(const struct block *b)
+find(const struct condemned *c, struct block *ret)
 {
-	return (load_relaxed(&b->span->condemned[b->slot / WORD_BITS]) &
-		candidate_bit(b)) != 0;
+	return candidate_locate(c->addr, ret) &&
+	       (load_relaxed(&ret->span->condemned[ret->slot / WORD_BITS]) &
+		candidate_bit(ret)) != 0;
 }
 
 /* ---------------------------------------------------- resurrect and reclaim */
@@ -249,8 +249,8 @@ review(struct condemned *c)
 {
 	struct block b;
 
-	if (!candidate_locate(c->addr, &b) || !is_condemned(&b))
-		return false;		/* freed: that was noted then */
+	if (!find(c, &b))
+		return false;
 	if (candidate_is_marked(&b))
 		return reached(c, &b);
 	c->is_suspect = false;
@@ -280,8 +280,7 @@ static void
 condemn(const struct block *b, bool is_direct)
 {
 	struct condemned c = {
-		.addr = span_is_large(b->span) ? span_base(b->span)
-					: span_slot_addr(b->span, b->slot),
+		.addr = span_slot_addr(b->span, b->slot),
 		.site = span_site(b->span, b->slot),
 		.whites = 1,
 		.is_direct = is_direct,
@@ -308,7 +307,7 @@ reclaim_all(void)
 		struct condemned *c = &sweep.list[i];
 		struct block b;
 
-		if (!candidate_locate(c->addr, &b) || !is_condemned(&b))
+		if (!find(c, &b))
 			continue;
 		c->is_kept |= ledger_is_exempt(c->site);
 		if (!c->is_kept && c->whites > options->grace &&
@@ -338,7 +337,7 @@ sweep_unshield(void)
 			continue;
 		c->is_shielded = false;
 		/* Freed meanwhile, it is open, and perhaps another's. */
-		if (!candidate_locate(c->addr, &b) || !is_condemned(&b))
+		if (!find(c, &b))
 			shield_forget();
 		else if (shield_lower(&b, &c->pc) && take(&b))
 			resurrect(c, "touched");

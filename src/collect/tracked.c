@@ -55,7 +55,6 @@ static struct {
 	size_t ranges;			/* how many there are */
 	size_t at;			/* the one being visited */
 	uint64_t root_bytes;
-	bool is_heap_only;
 	int error;
 	bool (*between)(void);
 	char *copy;
@@ -105,8 +104,8 @@ scan_copied(uintptr_t start, uintptr_t end, void *unused)
 static bool
 is_tracked(size_t range)
 {
-	return (tracked.is_tracked[range / WORD_BITS] >>
-		(range % WORD_BITS)) & 1;
+	return bits_has(tracked.is_tracked[range / WORD_BITS],
+			range % WORD_BITS);
 }
 
 static void
@@ -145,8 +144,7 @@ scan_untracked(const struct root_range *r, void *unused)
 
 	(void)unused;
 	if (i >= tracked.ranges || !is_tracked(i))
-		pages_for_each_touched(r->start, r->end, r->kind, scan_copied,
-				       NULL);
+		scan_range(r, NULL);
 }
 
 static void
@@ -222,12 +220,6 @@ track_range(const struct root_range *r, void *unused)
 			UINT64_C(1) << (i % WORD_BITS);
 }
 
-static uintptr_t
-heap_end(void)
-{
-	return arena_view.base + load_relaxed(&arena_view.frontier);
-}
-
 int
 tracked_begin(void)
 {
@@ -247,7 +239,7 @@ tracked_begin(void)
 					 arena_view.size);
 	if (error != 0)
 		return error;
-	return barrier_current()->collect(arena_view.base, heap_end(), true,
+	return barrier_current()->collect(arena_view.base, arena_end(), true,
 					  ignore, NULL);
 }
 
@@ -279,7 +271,7 @@ collect_range(const struct root_range *r, void *unused)
 int
 tracked_collect(void)
 {
-	int error = barrier_current()->collect(arena_view.base, heap_end(),
+	int error = barrier_current()->collect(arena_view.base, arena_end(),
 					       true, note_dirty, NULL);
 
 	if (error != 0)

@@ -102,8 +102,7 @@ verify_prepare(size_t blocks)
 static uintptr_t
 address_of(const struct block *b)
 {
-	return span_is_large(b->span) ? span_base(b->span)
-				      : span_slot_addr(b->span, b->slot);
+	return span_slot_addr(b->span, b->slot);
 }
 
 static uint64_t *

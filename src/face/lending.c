@@ -47,8 +47,7 @@ lending_open(uintptr_t start, size_t size)
 		return;
 	if (fence_state(start) == FENCE_CLOSED)
 		fault_note_touch(start, 0);
-	fence_open(start, MIN(start + size, span->run +
-			      (span->run_units << UNIT_SHIFT)));
+	fence_open(start, MIN(start + size, span_end(span)));
 	mutator_leave(mask);
 }
 

@@ -44,6 +44,13 @@ arena_contains(uintptr_t word)
 	return word - arena_view.base < load_relaxed(&arena_view.frontier);
 }
 
+/* arena_end - the end of what was ever used of the range.  Any context. */
+ALWAYS_INLINE uintptr_t
+arena_end(void)
+{
+	return arena_view.base + load_relaxed(&arena_view.frontier);
+}
+
 /* arena_is_reserved - does it lie in the whole range?  Any context. */
 ALWAYS_INLINE bool
 arena_is_reserved(uintptr_t word)

@@ -30,7 +30,6 @@
 #include "heap/meta.h"
 #include "world/mutator.h"
 
-#include <limits.h>
 #include <string.h>
 
 /*

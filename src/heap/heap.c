@@ -13,7 +13,6 @@
  */
 #include "heap/heap.h"
 
-#include "base/panic.h"
 #include "base/sys.h"
 #include "heap/meta.h"
 #include "heap/remap.h"
@@ -42,6 +41,7 @@ static void (*pressure_hook)(size_t);
 /* Atomic: relaxed, only ever set. */
 static _Atomic bool size_was_asked;
 static _Atomic bool has_ignored;
+
 /*
  * range_size - how much address space to reserve.  Where it is limited, the
  * program needs some of it for stacks and mappings of its own.
@@ -506,8 +506,7 @@ resize_large(struct span *span, size_t size)
 	}
 	if (fits) {
 		span->large_requested = size;
-		span->large_bytes = span->run +
-			(span->run_units << UNIT_SHIFT) - span_base(span);
+		span->large_bytes = span_end(span) - span_base(span);
 	}
 	mutator_leave(mask);
 	return fits;

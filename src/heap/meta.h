@@ -35,10 +35,7 @@ void *meta_reserve(size_t size);
  */
 size_t meta_commit(void *table, size_t committed, size_t size, size_t limit);
 
-/*
- * meta_map - pages of their own, given back with meta_unmap(): for what is
- * needed during one cycle only.
- */
+/* meta_map - zeroed pages of their own, given back with meta_unmap(). */
 void *meta_map(size_t size);
 void meta_unmap(void *pages, size_t size);
 

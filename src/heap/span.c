@@ -22,7 +22,6 @@
 #include "heap/span.h"
 
 #include "base/lock.h"
-#include "base/panic.h"
 #include "base/sys.h"
 #include "heap/blind.h"
 #include "heap/meta.h"
@@ -241,28 +240,3 @@ span_fork_unlock(bool in_child)
 	lock_reset(&unused.lock);
 	span_defer(false);
 }
-
-#ifdef BILGE_DEBUG
-bool
-span_is_valid(const struct span *span)
-{
-	if (span_is_large(span))
-		return span->words == 1;
-	for (uint32_t w = 0; w < span->words; w++) {
-		uint64_t mask = span_word_mask(span, w);
-		uint64_t returned = load_relaxed(&span->returned[w]);
-		uint64_t free = span->own[w].free;
-		uint64_t claimed = span->own[w].claimed;
-
-		if (((~free | claimed | returned) & ~mask) != 0)
-			return false;				/* S3 */
-		if ((free & (claimed | returned)) != 0 ||
-		    (claimed & returned) != 0)
-			return false;				/* S1 */
-		if (((span->avail >> w) & 1) != ((free & mask) != 0) ||
-		    ((span->full >> w) & 1) != (~free == 0))
-			return false;				/* S2 */
-	}
-	return span->own[span->words].free == ~UINT64_C(0);		/* S3 */
-}
-#endif

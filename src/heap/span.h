@@ -182,6 +182,13 @@ span_base(const struct span *span)
 	return -span->minus_base;
 }
 
+/* span_end - the end of its run. */
+ALWAYS_INLINE uintptr_t
+span_end(const struct span *span)
+{
+	return span->run + (span->run_units << UNIT_SHIFT);
+}
+
 /* span_slot_of - index of the slot an address inside the span lies in. */
 ALWAYS_INLINE uint32_t
 span_slot_of(const struct span *span, uintptr_t addr)
@@ -224,6 +231,7 @@ span_has_slot_at(const struct span *span, uintptr_t addr, uint32_t *ret_slot)
 	return begins && slot < span->slot_count;
 }
 
+/* span_slot_addr - where a slot begins; a large span's is slot 0. */
 ALWAYS_INLINE uintptr_t
 span_slot_addr(const struct span *span, uint32_t slot)
 {
@@ -341,9 +349,5 @@ span_site(const struct span *span, uint32_t slot)
 
 void span_fork_lock(void);
 void span_fork_unlock(bool in_child);
-
-#ifdef BILGE_DEBUG
-bool span_is_valid(const struct span *span);
-#endif
 
 #endif

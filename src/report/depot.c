@@ -76,12 +76,6 @@ hash_frames(const uintptr_t *frames, uint32_t count)
 }
 
 static uint32_t
-id_of(const struct stack *stack)
-{
-	return (uint32_t)(((const char *)stack - depot.table) / DEPOT_STEP);
-}
-
-static uint32_t
 find(uint64_t hash, const uintptr_t *frames, uint32_t count)
 {
 	/* acquire [D] */
@@ -97,7 +91,7 @@ find(uint64_t hash, const uintptr_t *frames, uint32_t count)
 	if (count == 1)
 		/* release [D] */
 		store_release(&depot_lately[depot_place(*frames)], s);
-	return id_of(s);
+	return depot_id(s);
 }
 
 uint32_t
@@ -142,7 +136,7 @@ depot_intern(const uintptr_t *frames, uint32_t count)
 	id = find(hash, frames, count);				/* D2 */
 	if (id == 0) {
 		s = add_locked(hash, frames, count);
-		id = s != NULL ? id_of(s) : SITE_UNKNOWN;
+		id = s != NULL ? depot_id(s) : SITE_UNKNOWN;
 	}
 	lock_release(&depot.lock);
 	return id;

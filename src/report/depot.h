@@ -6,7 +6,6 @@
 #define BILGE_DEPOT_H
 
 #include "base/base.h"
-#include "base/bits.h"
 
 #define DEPOT_DEPTH_MAX	128
 
@@ -46,6 +45,13 @@ extern uintptr_t depot_start HIDDEN;
 /* An id is a stack's place in the table, in steps of so many bytes. */
 #define DEPOT_STEP	16u
 
+/* depot_id - of a stack that is kept. */
+ALWAYS_INLINE uint32_t
+depot_id(const struct stack *s)
+{
+	return (uint32_t)(((uintptr_t)s - depot_start) / DEPOT_STEP);
+}
+
 /* depot_place - where in depot_lately a frame's stack is. */
 ALWAYS_INLINE size_t
 depot_place(uintptr_t frame)
@@ -65,7 +71,7 @@ depot_find_lately(uintptr_t frame)
 
 	if (unlikely(s == NULL) || unlikely(s->frames[0] != frame))
 		return 0;
-	return (uint32_t)(((uintptr_t)s - depot_start) / DEPOT_STEP);
+	return depot_id(s);
 }
 
 /* depot_stack - the call stack of an id; NULL for SITE_UNKNOWN and below. */

@@ -30,12 +30,6 @@
 #define THREAD_WORDS_MAX 4096u
 #define THREAD_BYTES_MAX (512 * KIB)
 
-/* The signal frame that the kernel made; roots.c knows how large it gets. */
-#define SIGNAL_FRAME_MAX (16 * KIB)
-
-/* What glibc adds to static TLS for libraries opened later. */
-#define STATIC_TLS_SURPLUS (8 * KIB)
-
 /* Guarded by RANK_CYCLE; the request by who is about to begin a cycle. */
 static struct {
 	size_t request;
@@ -104,8 +98,7 @@ note(struct held_block *list, size_t *count, struct block b, uintptr_t word)
 	if (*count == held.now.limit)
 		return false;
 	list[(*count)++] = (struct held_block){
-		.block = span_is_large(b.span) ? span_base(b.span)
-			: span_slot_addr(b.span, b.slot),
+		.block = span_slot_addr(b.span, b.slot),
 		.word = word,
 		.size = span_requested(b.span, b.slot),
 		.site = span_site(b.span, b.slot),
@@ -183,7 +176,7 @@ interrupted(const struct park *park)
 	uintptr_t context = (uintptr_t)park->context;
 
 	return context >= park->frame &&
-	       context < park->frame + SIGNAL_FRAME_MAX
+	       context < park->frame + ARCH_SIGNAL_FRAME_MAX
 	       ? park->context : NULL;
 }
 
@@ -242,7 +235,7 @@ NOINLINE void
 held_collect_stopped(void)
 {
 	struct held *h = &held.now;
-	size_t count, tls_bytes = STATIC_TLS_SURPLUS;
+	size_t count, tls_bytes = modules_static_tls_max();
 	const struct park_entry *e = stop_threads(&count);
 	int own_tid = sys_gettid();	/* others may share its descriptor */
 	uintptr_t own[ARCH_REGISTERS] = { 0 };
@@ -253,8 +246,6 @@ held_collect_stopped(void)
 	/* Good for as long as this function's frame is there. */
 	arch_save_registers(own);
 	find_code();
-	for (uint32_t i = 0; i < modules_count(); i++)
-		tls_bytes += modules_tls_bytes(modules_get(i));
 	for (size_t i = 0; i < count && h->thread_count < THREADS_MAX; i++)
 		if (!e[i].is_gone)
 			note_thread(&e[i], tls_bytes);

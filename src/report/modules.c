@@ -32,6 +32,9 @@
 #define MODULES_MAX	16384u
 #define PHDRS_MAX	64
 
+/* What glibc adds to static TLS for libraries opened later, and for itself. */
+#define STATIC_TLS_SURPLUS (8 * KIB)
+
 static struct {
 	/* Fixed by modules_init(). */
 	int (*find_object)(void *, struct dl_find_object *);
@@ -391,6 +394,16 @@ modules_tls_bytes(const struct module *m)
 		if (m->phdr[i].p_type == PT_TLS)
 			return m->phdr[i].p_memsz + m->phdr[i].p_align;
 	return 0;
+}
+
+size_t
+modules_static_tls_max(void)
+{
+	size_t bytes = STATIC_TLS_SURPLUS;
+
+	for (uint32_t i = 0; i < modules_count(); i++)
+		bytes += modules_tls_bytes(modules_get(i));
+	return bytes;
 }
 
 /* dynamic_pointer - an address in the dynamic section, relocated or not. */

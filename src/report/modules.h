@@ -27,8 +27,6 @@ struct module {
 	const void *link_map;
 	/* Atomic: relaxed; false while it is gone. */
 	_Atomic bool is_loaded;
-	/* Guarded by RANK_RECORD: has the record named it? */
-	bool is_recorded;
 };
 
 /*
@@ -72,6 +70,9 @@ int modules_iterate(uintptr_t hint,
 
 /* modules_tls_bytes - of thread-local storage that a module asks for. */
 size_t modules_tls_bytes(const struct module *module);
+
+/* modules_static_tls_max - bytes below a thread pointer, at most. */
+size_t modules_static_tls_max(void);
 
 /*
  * modules_symbol - the exported function an address lies in, NULL when none.

@@ -10,7 +10,6 @@
  */
 #include "report/record.h"
 
-#include "base/bits.h"
 #include "base/fmt.h"
 #include "base/lock.h"
 #include "base/panic.h"
@@ -23,15 +22,11 @@
 #include "settings/options.h"
 #include "settings/stats.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-
-/* Descriptors below are left to the program. */
-#define FD_MIN	200
 
 static struct {
 	/* Guarded by lock. */
@@ -105,13 +100,8 @@ static void
 adopt_fd(int fd)
 {
 	struct stat st;
-	int high = sys_fcntl(fd, F_DUPFD_CLOEXEC, FD_MIN);
 
-	if (high >= 0) {
-		sys_close(fd);
-		fd = high;
-	}
-	record.file.fd = fd;
+	record.file.fd = fd = sys_keep_high(fd);
 	if (sys_fstat(fd, &st) == 0) {
 		record.device = st.st_dev;
 		record.inode = st.st_ino;
@@ -184,16 +174,11 @@ record_open(void)
 bool
 record_open_memory(struct record *other)
 {
-	int fd = sys_memfd_create("bilge-record", 1u /* MFD_CLOEXEC */);
-	int high;
+	int fd = sys_keep_high(sys_memfd_create("bilge-record",
+						1u /* MFD_CLOEXEC */));
 
 	if (fd < 0)
 		return false;
-	high = sys_fcntl(fd, F_DUPFD_CLOEXEC, FD_MIN);
-	if (high >= 0) {
-		sys_close(fd);
-		fd = high;
-	}
 	*other = (struct record){ .fd = fd };
 	return true;
 }
@@ -244,12 +229,19 @@ record_end_event(struct event *e)
 		sys_close(e->fd);
 }
 
-static void
-put_time(struct fmt *f, const char *key, uint64_t ns)
+void
+record_put_time(struct fmt *f, const char *key, uint64_t ns)
 {
 	fmt_print(f, ",\"%s\":\"", key);
 	fmt_utc(f, ns);
 	fmt_char(f, '"');
+}
+
+/* goes_somewhere - is it written, or will its file be opened when it is? */
+static bool
+goes_somewhere(const struct record *r)
+{
+	return r->fd >= 0 || (r->is_file && record.is_forked);
 }
 
 static void
@@ -331,7 +323,7 @@ note_modules(const uintptr_t *frames, uint32_t count)
 
 /* ------------------------------------------------------------------- events */
 
-/* put_arguments - /proc/self/cmdline as a JSON array. */
+/* put_arguments - /proc/thread-self/cmdline as a JSON array. */
 static void
 put_arguments(struct fmt *f)
 {
@@ -378,7 +370,7 @@ write_start(struct record *r)
 	n = sys_readlink("/proc/thread-self/exe", exe, sizeof(exe) - 1);
 	exe[n > 0 ? n : 0] = '\0';
 	fmt_text(&e.fmt, ",\"schema\":\"bilge-1\"");
-	put_time(&e.fmt, "time", record.start_ns);
+	record_put_time(&e.fmt, "time", record.start_ns);
 	put_number(&e.fmt, "pid", (uint64_t)sys_getpid());
 	fmt_text(&e.fmt, ",\"exe\":");
 	fmt_json(&e.fmt, exe);
@@ -395,20 +387,21 @@ write_leak(struct record *r, const struct leak_group *g, uint64_t now)
 	const struct stack *stack = depot_stack(g->site);
 	struct event e;
 
-	if (r->fd < 0 && !(r->is_file && record.is_forked))
+	if (!goes_somewhere(r))
 		return;
 	if (stack != NULL)
 		note_modules(stack->frames, stack->count);
 	record_say_modules(r);
 	if (!record_begin_event(&e, r, "leak"))
 		return;
-	put_time(&e.fmt, "time", now);
+	record_put_time(&e.fmt, "time", now);
 	put_number(&e.fmt, "site", g->site);
 	fmt_print(&e.fmt, ",\"kind\":\"%s\"",
 		  g->is_direct ? "direct" : "indirect");
 	put_number(&e.fmt, "bytes", g->bytes);
 	put_number(&e.fmt, "blocks", g->blocks);
-	put_time(&e.fmt, "first_seen", g->first_ns != 0 ? g->first_ns : now);
+	record_put_time(&e.fmt, "first_seen",
+			g->first_ns != 0 ? g->first_ns : now);
 	put_number(&e.fmt, "reclaimed_bytes", g->reclaimed_bytes);
 	put_frames(&e.fmt, stack != NULL ? stack->frames : NULL,
 		   stack != NULL ? stack->count : 0);
@@ -438,7 +431,7 @@ write_end(struct record *r, int exit_status)
 
 	if (!record_begin_event(&e, r, "end"))
 		return;
-	put_time(f, "time", sys_realtime_ns());
+	record_put_time(f, "time", sys_realtime_ns());
 	if (exit_status < 0)
 		fmt_text(f, ",\"exit_status\":null");
 	else
@@ -519,7 +512,7 @@ write_resurrected(struct record *r, const void *argument)
 	record_say_modules(r);
 	if (!record_begin_event(&e, r, "resurrected"))
 		return;
-	put_time(&e.fmt, "time", sys_realtime_ns());
+	record_put_time(&e.fmt, "time", sys_realtime_ns());
 	put_number(&e.fmt, "site", a->site);
 	fmt_print(&e.fmt, ",\"address\":\"%p\",\"how\":\"%s\"",
 		  (void *)a->address, a->how);
@@ -546,12 +539,12 @@ record_misuse(const char *function, const void *address, const char *what,
 	struct event e;
 
 	lock_acquire(&record.lock);
-	if (record.file.fd >= 0 || record.is_forked) {
+	if (goes_somewhere(&record.file)) {
 		note_modules(frames, count);
 		record_say_modules(&record.file);
 	}
 	if (record_begin_event(&e, &record.file, "misuse")) {
-		put_time(&e.fmt, "time", sys_realtime_ns());
+		record_put_time(&e.fmt, "time", sys_realtime_ns());
 		fmt_text(&e.fmt, ",\"function\":");
 		fmt_json(&e.fmt, function);
 		fmt_print(&e.fmt, ",\"address\":\"%p\"", (void *)address);
@@ -598,7 +591,7 @@ record_is_kept(void)
 	bool result;
 
 	lock_acquire(&record.lock);
-	result = record.file.fd >= 0 || record.is_forked;
+	result = goes_somewhere(&record.file);
 	lock_release(&record.lock);
 	return result;
 }
@@ -608,7 +601,7 @@ record_write(void (*write)(struct record *, const void *),
 	     const void *argument)
 {
 	lock_acquire(&record.lock);
-	if (record.file.fd >= 0 || record.is_forked)
+	if (goes_somewhere(&record.file))
 		write(&record.file, argument);
 	lock_release(&record.lock);
 }

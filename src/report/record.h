@@ -63,8 +63,10 @@ void record_open(void);
 /* record_open_memory - a record of its own for rendering one report. */
 bool record_open_memory(struct record *record);
 
-/* Write one event each, to the file and, unless NULL, to another record. */
+/* record_start - to the file if other is NULL, else to that alone. */
 void record_start(struct record *other);
+
+/* Write one event each, to the file and, unless NULL, to another record. */
 void record_leaks(struct record *other, const struct leak_group *groups,
 		  size_t count);
 void record_misuse(const char *function, const void *address,
@@ -108,6 +110,9 @@ struct event {
 bool record_begin_event(struct event *e, struct record *record,
 			const char *name);
 void record_end_event(struct event *e);
+
+/* record_put_time - a member of an event. */
+void record_put_time(struct fmt *f, const char *key, uint64_t ns);
 void record_say_modules(struct record *record);
 
 /*

@@ -4,7 +4,6 @@
 #include "report/trace.h"
 
 #include "base/fmt.h"
-#include "base/panic.h"
 #include "base/sys.h"
 #include "report/record.h"
 #include "settings/options.h"
@@ -129,9 +128,7 @@ write_cycle(struct record *record, const void *argument)
 
 	if (!record_begin_event(&e, record, "cycle"))
 		return;
-	fmt_text(&e.fmt, ",\"time\":\"");
-	fmt_utc(&e.fmt, sys_realtime_ns());
-	fmt_char(&e.fmt, '"');
+	record_put_time(&e.fmt, "time", sys_realtime_ns());
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
 		fmt_print(&e.fmt, ",\"%s\":%lu", numbers[i].key,
 			  (unsigned long)numbers[i].value);

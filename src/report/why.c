@@ -46,12 +46,10 @@ write_why(struct record *r, const struct held *h)
 
 	if (!record_begin_event(&e, r, "why"))
 		return;
-	fmt_text(&e.fmt, ",\"time\":\"");
-	fmt_utc(&e.fmt, sys_realtime_ns());
-	fmt_print(&e.fmt, "\",\"limit\":%zu", h->limit);
+	record_put_time(&e.fmt, "time", sys_realtime_ns());
+	fmt_print(&e.fmt, ",\"limit\":%zu", h->limit);
 	put_address(&e.fmt, ",\"base\":", arena_view.base);
-	put_address(&e.fmt, ",\"end\":", arena_view.base +
-		    load_relaxed(&arena_view.frontier));
+	put_address(&e.fmt, ",\"end\":", arena_end());
 	fmt_text(&e.fmt, ",\"own\":[");
 	for (unsigned i = 0; meta_piece(i, &start, &end); i++) {
 		put_address(&e.fmt, i == 0 ? "[" : ",[", start);

@@ -380,6 +380,13 @@ options_print_help(void)
 	}
 }
 
+bool
+options_want_cycles(void)
+{
+	return options->percent != OPTION_OFF ||
+	       options->limit != OPTION_OFF || options->interval != 0;
+}
+
 void
 options_print_json(struct fmt *f)
 {

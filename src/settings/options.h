@@ -49,6 +49,9 @@ void options_parse(char *const *environment);
 /* options_is_given - did the user set this one?  Units: its name. */
 bool options_is_given(const char *name);
 
+/* options_want_cycles - is the running program to be collected? */
+bool options_want_cycles(void);
+
 /* options_print_help - every setting with its value here, on standard error. */
 void options_print_help(void);
 

@@ -42,7 +42,7 @@ static struct member {
 	size_t size;
 	void (*work)(void *);
 	void *argument;
-	bool has_own_files;	/* written by the first one before it works */
+	bool has_own_files;	/* who starts it has, and so it has the same */
 } crew[CREW_MAX];
 
 static void
@@ -55,10 +55,10 @@ run_member(void *argument)
 	 * The first one: the others are made by it.  Not under a filter of
 	 * system calls, which may kill for one that it does not expect.
 	 */
-	if (m == &crew[0] && !sys_is_filtered())
-		m->has_own_files = sys_own_files() == 0;
-	else if (crew[0].has_own_files)
+	if (m->has_own_files)
 		sys_share_files();
+	else if (m == &crew[0] && !sys_is_filtered())
+		sys_own_files();
 	if (stop_exempt_begin()) {
 		m->work(m->argument);
 		stop_exempt_end();
@@ -94,6 +94,7 @@ crew_start(unsigned member, void (*work)(void *), void *argument)
 	}
 	m->work = work;
 	m->argument = argument;
+	m->has_own_files = sys_has_own_files();
 	area = arch_thread_area_init((char *)m->memory + STACK_SIZE,
 				     m->size - STACK_SIZE);
 	sys_sigprocmask(SIG_SETMASK, &all, &mask);		/* E2 */

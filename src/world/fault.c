@@ -35,13 +35,10 @@
 /* Touches that are kept until the next cycle; more are rare. */
 #define TOUCHES	64u
 
-/* The kernel's own flag, in every action that libc or we install. */
-#define KERNEL_SA_RESTORER	0x04000000ul
-
 static struct {
 	struct lock lock;
-	/* Guarded by lock; read by anyone. */
-	_Atomic bool is_installed;
+	/* Guarded by lock. */
+	bool is_installed;
 	/* Atomic: the next place to be used; see G1. */
 	_Atomic uint32_t next;
 	/* Atomic. */
@@ -120,7 +117,7 @@ find_range(uintptr_t addr, const struct span *span, uintptr_t *ret_start,
 
 	if (span != NULL && span_is_large(span)) {
 		*ret_start = span->run;
-		*ret_end = span->run + (span->run_units << UNIT_SHIFT);
+		*ret_end = span_end(span);
 	} else {
 		*ret_start = addr - (addr - arena_view.base) % size;
 		*ret_end = *ret_start + size;
@@ -190,8 +187,7 @@ pass_on(int sig, siginfo_t *info, void *context)
 
 		publish(&reset);
 	}
-	mask = *(const uint64_t *)&((ucontext_t *)context)->uc_sigmask |
-	       action.mask;
+	mask = arch_context_mask(context) | action.mask;
 	if ((action.flags & SA_NODEFER) == 0)
 		mask |= UINT64_C(1) << (sig - 1);
 	sys_sigprocmask(SIG_SETMASK, &mask, NULL);
@@ -227,13 +223,13 @@ fault_install(void)
 	error = sys_sigaction_exchange(SIGSEGV, NULL, &now);
 	if (error == 0 && now.handler == handle) {
 		/* Still ours. */
-	} else if (error == 0 && load_relaxed(&ours.is_installed)) {
+	} else if (error == 0 && ours.is_installed) {
 		error = -EBUSY;
 	} else if (error == 0) {
-		now.flags &= ~KERNEL_SA_RESTORER;
+		now.flags &= ~SYS_SA_RESTORER;
 		publish(&now);
 		error = install_locked();
-		store_relaxed(&ours.is_installed, error == 0);
+		ours.is_installed = error == 0;
 	}
 	lock_release(&ours.lock);
 	return error;
@@ -245,7 +241,7 @@ fault_exchange(const struct sys_action *action, struct sys_action *ret_old)
 	struct sys_action old;
 
 	lock_acquire(&ours.lock);
-	if (!load_relaxed(&ours.is_installed))
+	if (!ours.is_installed)
 		return false;
 	old = *load_relaxed(&ours.current);
 	if (action != NULL) {

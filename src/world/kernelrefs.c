@@ -233,19 +233,28 @@ kernelrefs_drop(enum kernelref kind, uint64_t key, uintptr_t address)
 	arch_pin(address);					/* E1 */
 }
 
+/* is_among - is it a signal of this set? */
+static bool
+is_among(uint64_t set, uint64_t sig)
+{
+	return sig - 1 < WORD_BITS && bits_has(set, (unsigned)(sig - 1));
+}
+
 /*
  * drop_where_locked - all of a kind, and of a key or of any, that were noted
- * or seen before a question.  Removing moves others into the gap, which is
- * therefore looked at again.
+ * or seen before a question, less the signals that are held.  Removing moves
+ * others into the gap, which is therefore looked at again.
  */
 static void
-drop_where_locked(enum kernelref kind, const uint64_t *key, uint32_t asked)
+drop_where_locked(enum kernelref kind, const uint64_t *key, uint64_t held,
+		  uint32_t asked)
 {
 	for (size_t i = 0; i < table.capacity;) {
 		const struct reference *r = &table.references[i];
 
 		if (table.addresses[i] != 0 && r->kind == kind &&
-		    (key == NULL || r->key == *key) && r->asked < asked)
+		    (key == NULL || r->key == *key) &&
+		    !is_among(held, r->key) && r->asked < asked)
 			remove_locked(i);
 		else
 			i++;
@@ -260,7 +269,7 @@ kernelrefs_drop_all(enum kernelref kind, uint64_t key)
 	if (!kernelrefs_has(kind))
 		return;
 	mask = enter();
-	drop_where_locked(kind, &key, UINT32_MAX);
+	drop_where_locked(kind, &key, 0, UINT32_MAX);
 	leave(mask);
 }
 
@@ -302,11 +311,11 @@ seen(enum kernelref kind, uintptr_t address)
 }
 
 static void
-answered(enum kernelref kind, const uint64_t *key, uint32_t asked)
+answered(enum kernelref kind, uint64_t held, uint32_t asked)
 {
 	uint64_t mask = enter();
 
-	drop_where_locked(kind, key, asked);
+	drop_where_locked(kind, NULL, held, asked);
 	leave(mask);
 }
 
@@ -432,10 +441,15 @@ visit_names(const char *path, bool (*visit)(const char *))
 	bool is_good = fd >= 0;
 	long n = 0;
 
-	while (is_good && (n = sys_getdents(fd, buffer, sizeof(buffer))) > 0)
-		for (long at = 0; at < n && is_good;
-		     at += *(unsigned short *)(buffer + at + 16))
-			is_good = visit(buffer + at + 19);
+	while (is_good && (n = sys_getdents(fd, buffer, sizeof(buffer))) > 0) {
+		for (long at = 0; at < n && is_good;) {
+			const struct sys_entry *e =
+				(const struct sys_entry *)(buffer + at);
+
+			is_good = visit(e->name);
+			at += e->size;
+		}
+	}
 	if (fd >= 0)
 		sys_close(fd);
 	return is_good && n == 0;
@@ -451,7 +465,7 @@ ask_epoll(void)
 	fmt_init(&f, path, sizeof(path));
 	fmt_print(&f, "%s/fd", refs_task);
 	if (visit_names(fmt_end(&f), visit_descriptor))
-		answered(KERNELREF_EPOLL, NULL, asked);
+		answered(KERNELREF_EPOLL, 0, asked);
 }
 
 /* "signal: 10/000000000abcdef0" */
@@ -471,7 +485,7 @@ ask_timers(void)
 	uint32_t asked = ask();
 
 	if (read_lines("/proc/self/timers", visit_timer, NULL))
-		answered(KERNELREF_TIMER, NULL, asked);
+		answered(KERNELREF_TIMER, 0, asked);
 }
 
 static uint64_t pending;	/* Guarded by RANK_CYCLE */
@@ -509,15 +523,14 @@ visit_task(const char *name)
 static void
 ask_signals(void)
 {
-	uint32_t asked = ask();
+	uint32_t asked;
 
-	pending = 0;
-	if (!kernelrefs_has(KERNELREF_SIGNAL) ||
-	    !visit_names("/proc/self/task", visit_task))
+	if (!kernelrefs_has(KERNELREF_SIGNAL))
 		return;
-	for (uint64_t sig = 1; sig <= 64; sig++)
-		if ((pending >> (sig - 1) & 1) == 0)
-			answered(KERNELREF_SIGNAL, &sig, asked);
+	asked = ask();
+	pending = 0;
+	if (visit_names("/proc/self/task", visit_task))
+		answered(KERNELREF_SIGNAL, pending, asked);
 }
 
 void

@@ -39,12 +39,6 @@
 /* Threads that may come between stacks_prepare() and the stop. */
 #define SPOTS_SPARE	((size_t)1024)
 
-/* What glibc adds to static TLS for libraries opened later, and for itself. */
-#define STATIC_TLS_SURPLUS (8 * KIB)
-
-/* The largest signal frame: AVX-512 and AMX state take 11 KiB. */
-#define SIGNAL_FRAME_MAX (16 * KIB)
-
 /* In the order in which spots of one address are told. */
 enum spot_kind {
 	SPOT_OWN,		/* thread pointer on a stack of libc's */
@@ -99,9 +93,7 @@ stacks_keep_below(size_t size)
 int
 stacks_prepare(void)
 {
-	stacks.tls_bytes = STATIC_TLS_SURPLUS;
-	for (uint32_t i = 0; i < modules_count(); i++)
-		stacks.tls_bytes += modules_tls_bytes(modules_get(i));
+	stacks.tls_bytes = modules_static_tls_max();
 	return has_room(stacks.count + DEAD_STACKS_MAX + SPOTS_SPARE)
 	       ? 0 : -ENOMEM;
 }
@@ -355,14 +347,14 @@ static bool
 is_descriptor(uintptr_t tp)
 {
 	uintptr_t words[ARCH_TCB_SELF / sizeof(uintptr_t) + 1];
-	long n = sys_copy_from(tp, words, sizeof(words));
+	long n = (long)sizeof(words);
 
-	if (n < 0 && n != -EFAULT && stacks.is_stopped &&
-	    sys_is_readable(tp) && sys_is_readable(tp + ARCH_TCB_SELF)) {
-		/* No /proc. */
+	/* Stopped, it stays: far cheaper than to go through /proc. */
+	if (stacks.is_stopped && sys_is_readable(tp) &&
+	    sys_is_readable(tp + ARCH_TCB_SELF))
 		memcpy(words, (const void *)tp, sizeof(words));
-		n = (long)sizeof(words);
-	}
+	else
+		n = sys_copy_from(tp, words, sizeof(words));
 	return n == (long)sizeof(words) &&
 	       words[ARCH_TCB_TCB / sizeof(uintptr_t)] == tp &&
 	       words[ARCH_TCB_SELF / sizeof(uintptr_t)] == tp;
@@ -488,7 +480,7 @@ scan_outside(const struct mapping *m, const struct stack_area *areas,
 			low = MIN(low, MAX(s->at - ARCH_RED_ZONE, m->start));
 		if (s->kind == SPOT_FRAME && s->at < low &&
 		    !is_in_area(s->at, areas, count))
-			scan->scan(s->at, MIN(s->at + SIGNAL_FRAME_MAX,
+			scan->scan(s->at, MIN(s->at + ARCH_SIGNAL_FRAME_MAX,
 					      m->end));
 	}
 	scan_touched(low, m->end, m, scan);
@@ -539,12 +531,6 @@ stacks_scan(const struct mapping *m, const struct stack_area *areas,
 	scan_outside(m, areas, count, &scan);
 }
 
-static uintptr_t
-arena_end(void)
-{
-	return arena_view.base + load_relaxed(&arena_view.frontier);
-}
-
 void
 stacks_scan_rest(void (*scan)(uintptr_t, uintptr_t))
 {
@@ -563,7 +549,7 @@ stacks_scan_rest(void (*scan)(uintptr_t, uintptr_t))
 			     (uintptr_t)(p->registers + ARCH_CALLEE_SAVED));
 		/* An alternate stack may be a block: the frame on it counts. */
 		if (arena_contains(p->frame))
-			scan(p->frame, MIN(p->frame + SIGNAL_FRAME_MAX,
+			scan(p->frame, MIN(p->frame + ARCH_SIGNAL_FRAME_MAX,
 					   arena_end()));
 		/* So may a coroutine's stack; it is kept whole by its sp. */
 		if (arena_contains(p->sp))

@@ -25,7 +25,7 @@
 #include "world/stop.h"
 
 #include "base/arch.h"
-#include "base/panic.h"
+#include "base/bits.h"
 #include "base/sys.h"
 #include "heap/meta.h"
 #include "world/tasks.h"
@@ -357,9 +357,13 @@ is_missing(const struct park_entry *e)
 static void
 knock(struct park_entry *e)
 {
-	if (e->is_knocked || task_of(e) == 0 ||
-	    !tasks_is_blocked(task_of(e), stop.sig) ||
-	    tasks_is_blocked(task_of(e), LAST_SIGNAL))
+	uint64_t blocked;
+
+	if (e->is_knocked || task_of(e) == 0)
+		return;
+	blocked = tasks_blocked(task_of(e));
+	if (!bits_has(blocked, (unsigned)stop.sig - 1) ||
+	    bits_has(blocked, LAST_SIGNAL - 1))
 		return;
 	if (!stop.has_last_signal) {
 		if (sys_sigaction_exchange(LAST_SIGNAL, NULL,
@@ -451,7 +455,8 @@ explain(struct stop_failure *ret)
 		if (!is_missing(e))
 			continue;
 		ret->tid = e->tid;
-		ret->is_blocked = tasks_is_blocked(task_of(e), stop.sig);
+		ret->is_blocked = bits_has(tasks_blocked(task_of(e)),
+					   (unsigned)stop.sig - 1);
 		if (ret->is_blocked)
 			ret->what = "it blocks the stop signal";
 	}

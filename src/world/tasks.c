@@ -14,7 +14,6 @@
  */
 #include "world/tasks.h"
 
-#include "base/bits.h"
 #include "base/fmt.h"
 #include "base/sys.h"
 
@@ -80,6 +79,24 @@ parse_tid(const char *name)
 	for (; *name >= '0' && *name <= '9'; name++)
 		tid = tid * 10 + (*name - '0');
 	return *name == '\0' ? tid : 0;
+}
+
+/* parse_number - the next word of a text, 0x or not. */
+static uint64_t
+parse_number(const char **text, unsigned base)
+{
+	const char *p = *text;
+	uint64_t value = 0;
+
+	while (*p == ' ')
+		p++;
+	if (p[0] == '0' && p[1] == 'x')
+		p += 2;
+	for (; *p > ' '; p++)
+		value = value * base +
+			(unsigned)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+	*text = p;
+	return value;
 }
 
 /*
@@ -157,36 +174,14 @@ tasks_is_gone(int task)
 	       (error == 0 && (state[0] == 'Z' || state[0] == 'X'));
 }
 
-bool
-tasks_is_blocked(int task, int sig)
+uint64_t
+tasks_blocked(int task)
 {
 	char mask[32];
-	size_t digit = 16 - 1 - (size_t)(sig - 1) / 4;
+	const char *p = mask;
 
-	if (task_line(task, "SigBlk:", mask, sizeof(mask)) != 0 ||
-	    strlen(mask) != 16)
-		return false;
-	return ((mask[digit] <= '9' ? mask[digit] - '0'
-				    : mask[digit] - 'a' + 10) >>
-		((sig - 1) % 4)) & 1;
-}
-
-/* parse_number - the next word of a text, 0x or not. */
-static uint64_t
-parse_number(const char **text, unsigned base)
-{
-	const char *p = *text;
-	uint64_t value = 0;
-
-	while (*p == ' ')
-		p++;
-	if (p[0] == '0' && p[1] == 'x')
-		p += 2;
-	for (; *p > ' '; p++)
-		value = value * base +
-			(unsigned)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
-	*text = p;
-	return value;
+	return task_line(task, "SigBlk:", mask, sizeof(mask)) == 0
+	       ? parse_number(&p, 16) : 0;
 }
 
 bool
@@ -207,15 +202,6 @@ tasks_call(int task, struct task_call *ret)
 
 /* -------------------------------------------------------------- all of them */
 
-/* One entry of a directory; the kernel's struct linux_dirent64. */
-struct directory_entry {
-	uint64_t inode;
-	int64_t offset;
-	unsigned short size;
-	unsigned char type;
-	char name[];
-};
-
 int
 tasks_list(int (*visit)(int task))
 {
@@ -229,12 +215,12 @@ tasks_list(int (*visit)(int task))
 	error = (int)sys_lseek(tasks.fd, 0, SEEK_SET);
 	while (error >= 0 && (n = sys_getdents(tasks.fd, buffer,
 					       sizeof(buffer))) > 0) {
-		struct directory_entry *d;
+		struct sys_entry *d;
 
 		for (long at = 0; at < n && error >= 0; at += d->size) {
 			int task;
 
-			d = (struct directory_entry *)(buffer + at);
+			d = (struct sys_entry *)(buffer + at);
 			task = parse_tid(d->name);
 			if (task != 0)
 				error = visit(task);

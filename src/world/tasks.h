@@ -28,8 +28,8 @@ int tasks_tid_of(int task);
 /* tasks_is_gone - false in doubt. */
 bool tasks_is_gone(int task);
 
-/* tasks_is_blocked - does a task block this signal?  False in doubt. */
-bool tasks_is_blocked(int task, int sig);
+/* tasks_blocked - the signals that a task blocks, as sys.h; none in doubt. */
+uint64_t tasks_blocked(int task);
 
 /*
  * tasks_call - the system call in which a task waits.

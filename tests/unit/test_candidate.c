@@ -92,7 +92,7 @@ START_TEST(test_free_slots)
 	for (uint32_t s = 0; s < span->slot_count; s++) {
 		slot = span_slot_addr(span, s);
 		expect(is_any(slot) == (slot == p));
-		expect(candidate_is_block(span, s) == (slot == p));
+		expect(candidate_is_taken(span, s) == (slot == p));
 	}
 	/* What is left over behind the last slot. */
 	for (slot = span_slot_addr(span, span->slot_count);
@@ -215,7 +215,7 @@ START_TEST(test_outside)
 		struct block b;
 
 		if (candidate_find(word, &b))
-			expect(candidate_is_block(b.span, b.slot));
+			expect(candidate_is_taken(b.span, b.slot));
 	}
 }
 END_TEST

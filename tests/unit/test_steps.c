@@ -129,7 +129,7 @@ check_sites(struct span *span, void *argument)
 		return;
 	for (uint32_t slot = 0; slot < span->slot_count; slot++)
 		expect(span_site(span, slot) == SITE_NONE ||
-		       candidate_is_block(span, slot));
+		       candidate_is_taken(span, slot));
 }
 
 static void
