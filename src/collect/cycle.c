@@ -49,6 +49,7 @@
 #include "collect/marker.h"
 #include "collect/tracked.h"
 #include "collect/verify.h"
+#include "heap/blind.h"
 #include "heap/heap.h"
 #include "heap/remap.h"
 #include "report/held.h"
@@ -331,6 +332,8 @@ second_mark(void)
 {
 	int error;
 
+	if (blind_is_total())					/* M3 */
+		return -ENOMEM;
 	if (!cycle.has_second_mark)
 		return 0;
 	error = verify_run_stopped(held_is_prepared() ? held_reach : NULL);
@@ -441,7 +444,9 @@ second_stop(struct cycle_report *report, uint64_t *ret_begin_ns,
 			return 0;
 		start_world(*ret_begin_ns);
 		if (error < 0) {
-			ret_failure->what = "what was written is not known";
+			ret_failure->what = error == -ENOMEM
+				? "out of memory"
+				: "what was written is not known";
 			return error;
 		}
 		end_ns = sys_monotonic_ns() + run_ns;

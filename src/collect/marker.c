@@ -318,7 +318,7 @@ rescan_span(struct span *span, void *argument)
 static void
 take_turn(struct marker *m)
 {
-	/* seq_cst: the turn is seen before blind_count is looked at. */
+	/* seq_cst: the turn is seen before blind_is_any is looked at. */
 	atomic_fetch_add_explicit(&m->turn, 1, memory_order_seq_cst);
 }
 

@@ -1,7 +1,8 @@
 /*
  * blind.c - parts of the heap that the program has made unreadable.
  *
- * Owns the list of them, ascending; no two touch.
+ * Owns the list of them, ascending; no two touch.  Once it lacks memory nothing
+ * is readable any more, and no cycle comes to its end (M3).
  *
  * State is guarded by blind.lock (RANK_BLIND).
  */
@@ -20,12 +21,13 @@ struct part {
 	uintptr_t end;
 };
 
-_Atomic size_t blind_count;
+_Atomic bool blind_is_any;
 
 static struct {
 	/* Guarded by lock. */
 	struct lock lock;
 	struct part *parts;
+	size_t count;
 	size_t committed;
 	/* Atomic: relaxed, only ever set. */
 	_Atomic bool is_total;
@@ -41,7 +43,7 @@ blind_is_total(void)
 static size_t
 first_behind(uintptr_t at)
 {
-	size_t low = 0, high = load_relaxed(&blind_count);
+	size_t low = 0, high = blind.count;
 
 	while (low < high) {
 		size_t middle = (low + high) / 2;
@@ -75,22 +77,20 @@ has_room(size_t count)
 static void
 replace(size_t first, size_t last, const struct part *with, size_t count)
 {
-	size_t all = load_relaxed(&blind_count);
-
 	memmove(&blind.parts[first + count], &blind.parts[last],
-		(all - last) * sizeof(*with));
+		(blind.count - last) * sizeof(*with));
 	memcpy(&blind.parts[first], with, count * sizeof(*with));
-	store_relaxed(&blind_count, all - (last - first) + count);
+	blind.count -= last - first;
+	blind.count += count;
 }
 
 static void
 note_locked(uintptr_t start, uintptr_t end, bool is_blind)
 {
 	size_t first = first_behind(start), last = first, count = 0;
-	size_t all = load_relaxed(&blind_count);
 	struct part with[2];
 
-	while (last < all && blind.parts[last].start < end)
+	while (last < blind.count && blind.parts[last].start < end)
 		last++;
 	if (is_blind) {
 		if (first < last) {
@@ -111,22 +111,18 @@ note_locked(uintptr_t start, uintptr_t end, bool is_blind)
 	replace(first, last, with, count);
 }
 
-bool
+void
 blind_note(uintptr_t start, uintptr_t end, bool is_blind)
 {
-	bool done = true;
-
-	if (!is_blind && load_relaxed(&blind_count) == 0)
-		return true;
+	if (!is_blind && !load_relaxed(&blind_is_any))
+		return;
 	lock_acquire(&blind.lock);
-	if (has_room(load_relaxed(&blind_count) + 1))
+	if (has_room(blind.count + 1))
 		note_locked(start, end, is_blind);
 	else
-		done = !is_blind;
-	if (!done)
 		store_relaxed(&blind.is_total, true);
+	store_relaxed(&blind_is_any, blind.count != 0 || blind_is_total());
 	lock_release(&blind.lock);
-	return done;
 }
 
 bool
@@ -134,9 +130,11 @@ blind_skip(uintptr_t *at, uintptr_t end, uintptr_t *ret_end)
 {
 	size_t i;
 
+	if (blind_is_total())
+		return false;
 	lock_acquire(&blind.lock);
 	*ret_end = end;
-	for (i = first_behind(*at); i < load_relaxed(&blind_count); i++) {
+	for (i = first_behind(*at); i < blind.count; i++) {
 		const struct part *p = &blind.parts[i];
 
 		if (p->start > *at) {

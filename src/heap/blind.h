@@ -9,19 +9,22 @@
 
 #include "base/base.h"
 
-/* Atomic: how many parts there are; 0 in nearly every program. */
-extern _Atomic size_t blind_count;
+/* Atomic: is there any?  False in nearly every program. */
+extern _Atomic bool blind_is_any;
 
 /*
  * blind_note - the program makes [start, end) unreadable, or readable again.
- * Returns: false when there is no memory to remember it: then nothing may be
- *          read there, or anywhere, any more (blind_is_total()).
+ * Where there is no memory to remember it, all is taken for unreadable from
+ * then on (blind_is_total()).
  * Context: mutator inside mutator_hold() with its signals masked.
  *          Locks: takes RANK_BLIND.
  */
-bool blind_note(uintptr_t start, uintptr_t end, bool is_blind);
+void blind_note(uintptr_t start, uintptr_t end, bool is_blind);
 
-/* blind_is_total - was there once no memory for a note?  Any context. */
+/*
+ * blind_is_total - was there once no memory for a note?  What was marked since
+ * is not all that can be reached.  Context: any.
+ */
 bool blind_is_total(void);
 
 /* blind_skip - see blind_next(). */
@@ -37,7 +40,7 @@ ALWAYS_INLINE bool
 blind_next(uintptr_t *at, uintptr_t end, uintptr_t *ret_end)
 {
 	/* relaxed: who makes a part unreadable waits for those who read. */
-	if (likely(load_relaxed(&blind_count) == 0)) {
+	if (likely(!load_relaxed(&blind_is_any))) {
 		*ret_end = end;
 		return *at < end;
 	}

@@ -8,8 +8,10 @@
 
 #include "base/sys.h"
 #include "collect/cycle.h"
+#include "heap/blind.h"
 #include "heap/meta.h"
 #include "settings/stats.h"
+#include "world/mutator.h"
 #include "world/roots.h"
 
 #include <pthread.h>
@@ -346,6 +348,21 @@ START_TEST(test_no_memory)
 }
 END_TEST
 
+/* What the program closed while there was no room to note it is not known. */
+START_TEST(test_unknown_guards)
+{
+	uint64_t mask;
+
+	lose(5, 10);
+	unit_scrub();
+	mutator_enter(&mask);
+	for (uintptr_t at = 0; !blind_is_total(); at += 2 * ARCH_PAGE_SIZE)
+		blind_note(at, at + ARCH_PAGE_SIZE, true);
+	mutator_leave(mask);
+	expect_abandoned("out of memory");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -357,6 +374,7 @@ main(void)
 		{ "no_descriptors", test_no_descriptors },
 		{ "few_descriptors", test_few_descriptors },
 		{ "no_memory", test_no_memory },
+		{ "unknown_guards", test_unknown_guards },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
