@@ -13,7 +13,6 @@
 #include <poll.h>
 #include <semaphore.h>
 #include <sys/epoll.h>
-#include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <threads.h>

@@ -77,9 +77,9 @@ LENDS(ssize_t, getrandom, (void *p, size_t n, unsigned flags), (p, n, flags),
       p, n)
 LENDS(int, getentropy, (void *p, size_t n), (p, n), p, n)
 LENDS(ssize_t, getdents64, (int fd, void *p, size_t n), (fd, p, n), p, n)
-LENDS(ssize_t, mq_timedreceive, (mqd_t queue, char *p, size_t n,
-      unsigned *priority, const struct timespec *until),
-      (queue, p, n, priority, until), p, n)
+LENDS2(ssize_t, mq_timedreceive, (mqd_t queue, char *p, size_t n,
+       unsigned *priority, const struct timespec *until),
+       (queue, p, n, priority, until), p, n, priority, sizeof(*priority))
 LENDS3(ssize_t, recvfrom, (int fd, void *p, size_t n, int flags,
        __SOCKADDR_ARG from, socklen_t *size),
        (fd, p, n, flags, from, size), p, n, from.__sockaddr__,
@@ -125,8 +125,8 @@ LENDS(size_t, __fread_unlocked_chk, (void *p, size_t room, size_t n,
       size_t count, FILE *f), (p, room, n, count, f), p, n * count)
 
 /*
- * A vector's parts: each is lent, the first VECTOR_MAX of them.  Of a longer
- * one, as of any part that could not be lent, the unit is given for good.
+ * A vector's parts: each is lent, the first VECTOR_MAX of them.  After those
+ * the unit is given for good.
  */
 #define VECTOR_MAX	64
 
@@ -513,31 +513,24 @@ NEXT_DEFINE(lio_listio);
 NEXT_DEFINE(lio_listio64);
 NEXT_DEFINE(pthread_mutex_init);
 
-static void
-give(const void *data)
-{
-	if (fence_lends && arena_contains((uintptr_t)data))
-		bilge_give(data);
-}
-
 PUBLIC int
 setvbuf(FILE *f, char *data, int mode, size_t size)
 {
-	give(data);
+	bilge_give(data);
 	return NEXT(setvbuf)(f, data, mode, size);
 }
 
 PUBLIC void
 setbuf(FILE *f, char *data)
 {
-	give(data);
+	bilge_give(data);
 	NEXT(setbuf)(f, data);
 }
 
 PUBLIC void
 setbuffer(FILE *f, char *data, size_t size)
 {
-	give(data);
+	bilge_give(data);
 	NEXT(setbuffer)(f, data, size);
 }
 
@@ -545,14 +538,14 @@ setbuffer(FILE *f, char *data, size_t size)
 PUBLIC int
 aio_read(struct aiocb *request)
 {
-	give((const void *)request->aio_buf);
+	bilge_give((const void *)request->aio_buf);
 	return NEXT(aio_read)(request);
 }
 
 PUBLIC int
 aio_read64(struct aiocb64 *request)
 {
-	give((const void *)request->aio_buf);
+	bilge_give((const void *)request->aio_buf);
 	return NEXT(aio_read64)(request);
 }
 
@@ -562,7 +555,7 @@ lio_listio(int mode, struct aiocb *const requests[], int count,
 {
 	for (int i = 0; fence_lends && i < count; i++)
 		if (requests[i] != NULL)
-			give((const void *)requests[i]->aio_buf);
+			bilge_give((const void *)requests[i]->aio_buf);
 	return NEXT(lio_listio)(mode, requests, count, event);
 }
 
@@ -572,7 +565,7 @@ lio_listio64(int mode, struct aiocb64 *const requests[], int count,
 {
 	for (int i = 0; fence_lends && i < count; i++)
 		if (requests[i] != NULL)
-			give((const void *)requests[i]->aio_buf);
+			bilge_give((const void *)requests[i]->aio_buf);
 	return NEXT(lio_listio64)(mode, requests, count, event);
 }
 
@@ -587,7 +580,7 @@ pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *kind)
 		pthread_mutexattr_getrobust(kind, &robust);
 		if (protocol == PTHREAD_PRIO_INHERIT ||
 		    robust == PTHREAD_MUTEX_ROBUST)
-			give(mutex);
+			bilge_give(mutex);
 	}
 	return NEXT(pthread_mutex_init)(mutex, kind);
 }

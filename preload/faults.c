@@ -56,10 +56,7 @@ from_kernel(const struct sys_action *from, struct sigaction *to)
 	memcpy(&to->sa_mask, &from->mask, sizeof(from->mask));
 }
 
-/*
- * exchange - Returns: false, the disposition is libc's business; *ret is what
- * libc said.
- */
+/* exchange - sigaction(2) of SIGSEGV: ours to answer, or libc's. */
 static int
 exchange(const struct sigaction *action, struct sigaction *old)
 {

@@ -44,14 +44,21 @@ NEXT_DEFINE(recv);
 
 /* ---------------------------------------------------------- sets and timers */
 
+static void
+note_epoll(int call, const struct epoll_event *event)
+{
+	if (call != EPOLL_CTL_DEL && event != NULL)
+		kernelrefs_note(KERNELREF_EPOLL, 0,
+				(uintptr_t)event->data.u64);
+}
+
 PUBLIC int
 epoll_ctl(int set, int call, int fd, struct epoll_event *event)
 {
 	int result = NEXT(epoll_ctl)(set, call, fd, event);
 
-	if (result == 0 && call != EPOLL_CTL_DEL && event != NULL)
-		kernelrefs_note(KERNELREF_EPOLL, 0,
-				(uintptr_t)event->data.u64);
+	if (result == 0)
+		note_epoll(call, event);
 	return result;
 }
 
@@ -158,6 +165,18 @@ change_requests(change_fn *change, aio_context_t context, long first, long end,
 /* A function of libaio, or the system call behind it. */
 typedef long call_fn(long, long, long, long, long, long);
 
+static void
+give_buffers(long count, struct iocb **requests)
+{
+	for (long i = 0; i < count; i++) {
+		if (!sys_is_readable((uintptr_t)&requests[i]))
+			return;
+		if (sys_is_readable((uintptr_t)&requests[i]->aio_buf))
+			bilge_give((const void *)(uintptr_t)
+				   requests[i]->aio_buf);
+	}
+}
+
 static long
 submit(call_fn *call, aio_context_t context, long count,
        struct iocb **requests)
@@ -165,8 +184,8 @@ submit(call_fn *call, aio_context_t context, long count,
 	long result;
 
 	/* They are filled when it suits the kernel. */
-	for (long i = 0; unlikely(fence_lends) && i < count; i++)
-		bilge_give((const void *)(uintptr_t)requests[i]->aio_buf);
+	if (unlikely(fence_lends))
+		give_buffers(count, requests);
 	/* Before: another thread may get the first of them back at once. */
 	change_requests(kernelrefs_note, context, 0, count, requests);
 	/* libaio's are of type int. */
@@ -241,9 +260,7 @@ make_call(long number, long a, long b, long c, long d, long e, long f)
 		return result;
 	switch (number) {
 	case SYS_epoll_ctl:
-		if (b != EPOLL_CTL_DEL && d != 0)
-			kernelrefs_note(KERNELREF_EPOLL, 0, (uintptr_t)
-				((struct epoll_event *)d)->data.u64);
+		note_epoll((int)b, (const struct epoll_event *)d);
 		break;
 	case SYS_timer_create:
 		note_timer((const struct sigevent *)b);
@@ -272,7 +289,7 @@ kernel_syscall(long number, long a, long b, long c, long d, long e, long f)
 	return -1;
 }
 
-static _Atomic(void *) next_syscall;
+NEXT_DEFINE(syscall);
 
 /* only_waits - a system call that writes nothing, and is made all the time. */
 static bool
@@ -300,7 +317,7 @@ kernel_next_syscall(const long *arguments)
 						arguments[3]))
 		for (int i = 0; i < 8; i++)
 			bilge_give((const void *)arguments[i]);
-	return next_find(&next_syscall, "syscall");
+	return (void *)NEXT(syscall);
 }
 
 /*
@@ -400,51 +417,23 @@ aio_function(call_fn *next, const char *name, call_fn *system_call,
 	aio_function(NEXT(name), #name, call_##name,			\
 		     __builtin_return_address(0), is_libaio)
 
-long
-io_submit(long a, long b, long c, long d, long e, long f)
-{
-	bool is_libaio;
-	call_fn *call = AIO_FUNCTION(io_submit, &is_libaio);
-
-	if (!is_libaio)
-		return call(a, b, c, d, e, f);
-	return submit(call, (aio_context_t)a, b, (struct iocb **)c);
+/* LIBAIO - ours, or what another library has under this name. */
+#define LIBAIO(name, ours)						\
+long									\
+name(long a, long b, long c, long d, long e, long f)			\
+{									\
+	bool is_libaio;							\
+	call_fn *call = AIO_FUNCTION(name, &is_libaio);			\
+									\
+	return is_libaio ? (ours) : call(a, b, c, d, e, f);		\
 }
 
-long
-io_getevents(long a, long b, long c, long d, long e, long f)
-{
-	bool is_libaio;
-	call_fn *call = AIO_FUNCTION(io_getevents, &is_libaio);
-
-	if (!is_libaio)
-		return call(a, b, c, d, e, f);
-	return get_events(call, (aio_context_t)a, b, c,
-			  (struct io_event *)d, e, f);
-}
-
-long
-io_pgetevents(long a, long b, long c, long d, long e, long f)
-{
-	bool is_libaio;
-	call_fn *call = AIO_FUNCTION(io_pgetevents, &is_libaio);
-
-	if (!is_libaio)
-		return call(a, b, c, d, e, f);
-	return get_events(call, (aio_context_t)a, b, c,
-			  (struct io_event *)d, e, f);
-}
-
-long
-io_destroy(long a, long b, long c, long d, long e, long f)
-{
-	bool is_libaio;
-	call_fn *call = AIO_FUNCTION(io_destroy, &is_libaio);
-
-	if (!is_libaio)
-		return call(a, b, c, d, e, f);
-	return destroy(call, (aio_context_t)a);
-}
+LIBAIO(io_submit, submit(call, (aio_context_t)a, b, (struct iocb **)c))
+LIBAIO(io_getevents, get_events(call, (aio_context_t)a, b, c,
+				(struct io_event *)d, e, f))
+LIBAIO(io_pgetevents, get_events(call, (aio_context_t)a, b, c,
+				 (struct io_event *)d, e, f))
+LIBAIO(io_destroy, destroy(call, (aio_context_t)a))
 
 /* ------------------------------------------------------ pointers on the way */
 

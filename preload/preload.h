@@ -35,6 +35,7 @@ void loader_close(void *handle);
 
 /* stacks_main_end - where the frames of the process's first stack end. */
 uintptr_t stacks_main_end(void);
+
 /*
  * signals_blocked - a set that is to be blocked, or a copy of it in *room,
  * without those that must not be.
