@@ -6,13 +6,10 @@
  * does not: in a stopped process nothing may go wrong.
  */
 #include "chain.h"
-#include "cmd.h"
 #include "symbols.h"
 
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define DWARF_SP 7
@@ -28,15 +25,6 @@ struct walk {
 	struct chain_frame now;
 	size_t count;
 	bool is_found;
-};
-
-static char *debuginfo_path;		/* libdwfl's standard places */
-
-static const Dwfl_Callbacks callbacks = {
-	.find_elf = dwfl_build_id_find_elf,
-	.find_debuginfo = dwfl_standard_find_debuginfo,
-	.section_address = dwfl_offline_section_address,
-	.debuginfo_path = &debuginfo_path,
 };
 
 /* The modules where they were; a file that has changed stays out. */
@@ -114,16 +102,6 @@ static const Dwfl_Thread_Callbacks thread_callbacks = {
 	.set_initial_registers = set_registers,
 };
 
-static struct module *
-module_at(const struct record *record, uint64_t address)
-{
-	for (size_t i = record->module_count; i-- > 0;)
-		if (address >= record->modules[i]->start &&
-		    address < record->modules[i]->end)
-			return record->modules[i];
-	return NULL;
-}
-
 /* A frame ends where its caller's begins: it is known one step later. */
 static int
 visit_frame(Dwfl_Frame *state, void *argument)
@@ -149,7 +127,7 @@ visit_frame(Dwfl_Frame *state, void *argument)
 		return DWARF_CB_ABORT;
 	now->low = sp;
 	now->frame.address = pc - !is_exact;
-	now->frame.module = module_at(walk->record, now->frame.address);
+	now->frame.module = record_module_at(walk->record, now->frame.address);
 	if (now->frame.module != NULL)
 		now->frame.offset = now->frame.address -
 		    now->frame.module->base;
@@ -173,7 +151,7 @@ chain_find(const struct record *record, const struct held_thread *thread,
 	/* The red zone below the stack pointer is the innermost frame's. */
 	if (address < sp && sp - address <= record->held->red_zone)
 		walk.address = sp;
-	dwfl = dwfl_begin(&callbacks);
+	dwfl = symbols_begin();
 	if (dwfl == NULL)
 		return false;
 	report_modules(dwfl, record);

@@ -3,7 +3,6 @@
  */
 #include "held.h"
 #include "cmd.h"
-#include "escape.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,16 +21,6 @@ address_in(const json_t *object, const char *name)
 	return address_of(json_object_get(object, name));
 }
 
-static char *
-text_of(const json_t *json)
-{
-	const char *value = json_string_value(json);
-	char *text = cmd_printf("%s", value != NULL ? value : "");
-
-	escape_to_bytes(text);
-	return text;
-}
-
 /* ---------------------------------------------------------------- reading */
 
 static void
@@ -46,7 +35,7 @@ read_ranges(const json_t *list, struct held_mapping **ranges, size_t *count)
 		last = &(*ranges)[*count - 1];
 		last->start = address_of(json_array_get(range, 0));
 		last->end = address_of(json_array_get(range, 1));
-		last->path = text_of(json_array_get(range, 2));
+		last->path = json_text(json_array_get(range, 2));
 	}
 }
 
@@ -76,8 +65,7 @@ read_thread(struct held *held, const json_t *event)
 	    sizeof(*held->threads));
 	thread = &held->threads[held->thread_count - 1];
 	thread->tid = (int)json_integer_value(json_object_get(event, "tid"));
-	thread->name = text_of(json_object_get(event, "name"));
-	thread->tp = address_in(event, "tp");
+	thread->name = json_text(json_object_get(event, "name"));
 	thread->tls_start = address_of(json_array_get(tls, 0));
 	thread->tls_end = address_of(json_array_get(tls, 1));
 	thread->sp = address_in(event, "sp");

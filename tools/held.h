@@ -27,7 +27,6 @@ struct held_word {
 struct held_thread {
 	int tid;
 	char *name;
-	uint64_t tp;
 	uint64_t tls_start, tls_end;
 	uint64_t sp;
 	uint64_t stack_end;		/* 0: not known */
@@ -62,7 +61,7 @@ struct held {
 	size_t mapping_count;
 	struct held_site *sites;
 	size_t site_count;
-	struct held_block *blocks;	/* see held_finish() */
+	struct held_block *blocks;	/* see held_sort() */
 	size_t block_count;
 };
 

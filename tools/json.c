@@ -13,8 +13,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-static void
-put(json_t *object, const char *name, json_t *value)
+void
+render_put(json_t *object, const char *name, json_t *value)
 {
 	if (json_object_set_new(object, name, value) != 0)
 		cmd_die(STATUS_FAILED, "out of memory");
@@ -23,22 +23,35 @@ put(json_t *object, const char *name, json_t *value)
 static void
 put_number(json_t *object, const char *name, long long number)
 {
-	put(object, name, json_integer(number));
+	render_put(object, name, json_integer(number));
 }
 
-static void
-put_text(json_t *object, const char *name, const char *bytes)
+void
+render_put_text(json_t *object, const char *name, const char *bytes)
 {
 	char *text = escape_from_bytes(bytes != NULL ? bytes : "");
 
-	put(object, name, json_string(text));
+	render_put(object, name, json_string(text));
 	free(text);
 }
 
-static void
-put_hex(json_t *object, const char *name, uint64_t number)
+void
+render_put_hex(json_t *object, const char *name, uint64_t number)
 {
-	put(object, name, json_sprintf("0x%" PRIx64, number));
+	render_put(object, name, json_sprintf("0x%" PRIx64, number));
+}
+
+void
+render_json(json_t *object, FILE *out)
+{
+	char *text = json_dumps(object, JSON_INDENT(2));
+
+	if (text == NULL)
+		cmd_die(STATUS_FAILED, "out of memory");
+	escape_after_dump(text, out);
+	fputc('\n', out);
+	free(text);
+	json_decref(object);
 }
 
 static json_t *
@@ -54,9 +67,9 @@ process(const struct record *record)
 		free(text);
 	}
 	put_number(object, "pid", record->pid);
-	put_text(object, "exe", record->exe);
-	put(object, "argv", argv);
-	put(object, "exit_status", record->has_exit_status ?
+	render_put_text(object, "exe", record->exe);
+	render_put(object, "argv", argv);
+	render_put(object, "exit_status", record->has_exit_status ?
 	    json_integer(record->exit_status) : json_null());
 	return object;
 }
@@ -107,12 +120,12 @@ cycles(const struct record *record)
 	    json_integer_value(count) : record->cycle_count);
 	put_number(object, "abandoned",
 	    json_integer_value(json_object_get(from, "abandoned")));
-	put_text(object, "barrier",
+	render_put_text(object, "barrier",
 	    barrier != NULL ? barrier : record->barrier);
 	copy_numbers(object, from, sizes);
-	put(object, "pause_ns",
+	render_put(object, "pause_ns",
 	    numbers(json_object_get(from, "pause_ns"), pauses));
-	put(object, "stop_ns",
+	render_put(object, "stop_ns",
 	    numbers(json_object_get(from, "stop_ns"), stops));
 	copy_numbers(object, from, costs);
 	return object;
@@ -128,20 +141,20 @@ add_frame(json_t *frames, struct frame *frame)
 	for (size_t i = 0; i < place->count; i++) {
 		location = &place->locations[i];
 		object = json_object();
-		put_hex(object, "address", frame->address);
+		render_put_hex(object, "address", frame->address);
 		if (frame->module != NULL) {
-			put_text(object, "module", frame->module->path);
-			put_hex(object, "offset", frame->offset);
-			put_text(object, "build_id", frame->module->build_id);
+			render_put_text(object, "module", frame->module->path);
+			render_put_hex(object, "offset", frame->offset);
+			render_put_text(object, "build_id", frame->module->build_id);
 		} else {
-			put_text(object, "module", "");
-			put_text(object, "offset", "");
-			put_text(object, "build_id", "");
+			render_put_text(object, "module", "");
+			render_put_text(object, "offset", "");
+			render_put_text(object, "build_id", "");
 		}
-		put_text(object, "function", location->function);
-		put_text(object, "file", location->file);
+		render_put_text(object, "function", location->function);
+		render_put_text(object, "file", location->file);
 		put_number(object, "line", location->line);
-		put(object, "inlined", json_boolean(location->is_inlined));
+		render_put(object, "inlined", json_boolean(location->is_inlined));
 		json_array_append_new(frames, object);
 	}
 }
@@ -152,16 +165,16 @@ leak(const struct leak *from)
 	json_t *object = json_object();
 	json_t *frames = json_array();
 
-	put(object, "id", json_sprintf("%016" PRIx64, from->id));
-	put_text(object, "kind",
+	render_put(object, "id", json_sprintf("%016" PRIx64, from->id));
+	render_put_text(object, "kind",
 	    from->kind == LEAK_DIRECT ? "direct" : "indirect");
 	put_number(object, "bytes", from->bytes);
 	put_number(object, "blocks", from->blocks);
-	put_text(object, "first_seen", from->first_seen);
+	render_put_text(object, "first_seen", from->first_seen);
 	put_number(object, "reclaimed_bytes", from->reclaimed_bytes);
 	for (size_t i = 0; i < from->frame_count; i++)
 		add_frame(frames, &from->frames[i]);
-	put(object, "frames", frames);
+	render_put(object, "frames", frames);
 	return object;
 }
 
@@ -170,22 +183,14 @@ json_render(struct record *record, size_t top, FILE *out)
 {
 	json_t *object = json_object();
 	json_t *leaks = json_array();
-	char *text;
 
 	for (size_t i = 0; i < record->leak_count && i < top; i++)
 		json_array_append_new(leaks, leak(&record->leaks[i]));
-	put_text(object, "schema", "bilge-1");
-	put(object, "process", process(record));
-	put(object, "summary", summary(record));
-	put(object, "cycles", cycles(record));
-	put(object, "leaks", leaks);
-	put(object, "suppressions", json_array());
-
-	text = json_dumps(object, JSON_INDENT(2));
-	if (text == NULL)
-		cmd_die(STATUS_FAILED, "out of memory");
-	escape_after_dump(text, out);
-	fputc('\n', out);
-	free(text);
-	json_decref(object);
+	render_put_text(object, "schema", "bilge-1");
+	render_put(object, "process", process(record));
+	render_put(object, "summary", summary(record));
+	render_put(object, "cycles", cycles(record));
+	render_put(object, "leaks", leaks);
+	render_put(object, "suppressions", json_array());
+	render_json(object, out);
 }

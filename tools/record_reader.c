@@ -39,15 +39,21 @@ module_name(const struct module *module)
 	return slash != NULL ? slash + 1 : module->path;
 }
 
-/* A member as a string of the system's; "" when there is none. */
-static char *
-get_text(const json_t *object, const char *name)
+char *
+json_text(const json_t *json)
 {
-	const char *value = json_string_value(json_object_get(object, name));
+	const char *value = json_string_value(json);
 	char *text = cmd_printf("%s", value != NULL ? value : "");
 
 	escape_to_bytes(text);
 	return text;
+}
+
+/* A member as a string of the system's; "" when there is none. */
+static char *
+get_text(const json_t *object, const char *name)
+{
+	return json_text(json_object_get(object, name));
 }
 
 static long long
@@ -105,6 +111,16 @@ record_module(const struct record *record, long long number)
 	for (size_t i = record->module_count; i-- > 0;)
 		if (modules[i]->id == number)
 			return modules[i];
+	return NULL;
+}
+
+struct module *
+record_module_at(const struct record *record, uint64_t address)
+{
+	for (size_t i = record->module_count; i-- > 0;)
+		if (address >= record->modules[i]->start &&
+		    address < record->modules[i]->end)
+			return record->modules[i];
 	return NULL;
 }
 
@@ -241,7 +257,6 @@ static void
 read_start(struct record *record, const json_t *event)
 {
 	const json_t *argv = json_object_get(event, "argv");
-	const char *argument;
 
 	/* A second start: the process became another program. */
 	clear(record);
@@ -251,12 +266,8 @@ read_start(struct record *record, const json_t *event)
 	record->argument_count = json_array_size(argv);
 	record->argv = cmd_alloc(record->argument_count *
 	    sizeof(*record->argv));
-	for (size_t i = 0; i < record->argument_count; i++) {
-		argument = json_string_value(json_array_get(argv, i));
-		record->argv[i] = cmd_printf("%s",
-		    argument != NULL ? argument : "");
-		escape_to_bytes(record->argv[i]);
-	}
+	for (size_t i = 0; i < record->argument_count; i++)
+		record->argv[i] = json_text(json_array_get(argv, i));
 }
 
 static void

@@ -123,6 +123,12 @@ void record_destroy(struct record *record);
 /* record_module - a module by its number, NULL when there is none. */
 struct module *record_module(const struct record *record, long long number);
 
+/* record_module_at - the module mapped at an address, NULL outside any. */
+struct module *record_module_at(const struct record *record, uint64_t address);
+
+/* json_text - a string of the system's, "" when it is none; the caller frees. */
+char *json_text(const json_t *json);
+
 /* json_address - "0x..." as a number; false when it is none. */
 bool json_address(const json_t *json, uint64_t *ret_address);
 

@@ -36,18 +36,15 @@ find_range(const struct held_mapping *list, size_t count, uint64_t word)
 static bool
 find_variable(const struct record *record, struct root *root)
 {
-	for (size_t i = record->module_count; i-- > 0;) {
-		struct module *module = record->modules[i];
+	struct module *module = record_module_at(record, root->word);
 
-		if (!is_within(root->word, module->start, module->end))
-			continue;
-		root->kind = ROOT_VARIABLE;
-		root->module = module;
-		root->variable = symbols_object(module,
-		    root->word - module->base, &root->into);
-		return true;
-	}
-	return false;
+	if (module == NULL)
+		return false;
+	root->kind = ROOT_VARIABLE;
+	root->module = module;
+	root->variable = symbols_object(module, root->word - module->base,
+	    &root->into);
+	return true;
 }
 
 static bool
@@ -83,7 +80,7 @@ find_on_stack(const struct record *record, struct root *root)
 }
 
 /* A stack pointer, or a register, into a block that is a stack. */
-static bool
+static void
 find_stack_in_block(const struct held *held, const struct held_block *block,
     struct root *root)
 {
@@ -95,9 +92,8 @@ find_stack_in_block(const struct held *held, const struct held_block *block,
 			continue;
 		root->kind = ROOT_REGISTERS;
 		root->thread = t;
-		return true;
+		return;
 	}
-	return false;
 }
 
 static bool

@@ -84,6 +84,14 @@ static const Dwfl_Callbacks callbacks = {
 	.debuginfo_path = &debuginfo_path,
 };
 
+Dwfl *
+symbols_begin(void)
+{
+	/* Nothing is asked of a server: a report must not need a network. */
+	unsetenv("DEBUGINFOD_URLS");
+	return dwfl_begin(&callbacks);
+}
+
 /* ------------------------------------------------------------ opening */
 
 static bool
@@ -123,7 +131,7 @@ open_file(struct symbols *symbols, const char *path, const char *build_id)
 		close(fd);
 		return false;
 	}
-	symbols->dwfl = dwfl_begin(&callbacks);
+	symbols->dwfl = symbols_begin();
 	if (symbols->dwfl == NULL) {
 		close(fd);
 		return false;
@@ -150,9 +158,6 @@ open_module(const struct module *module)
 	struct symbols *symbols = cmd_alloc(sizeof(*symbols));
 	const char *id = module->build_id;
 	char *debug;
-
-	/* Nothing is asked of a server: a report must not need a network. */
-	unsetenv("DEBUGINFOD_URLS");
 
 	symbols->table_size = 64;
 	symbols->table = cmd_alloc(symbols->table_size *

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct Dwfl;
 struct frame;
 struct module;
 struct symbols;
@@ -45,6 +46,9 @@ const struct place *symbols_find(struct frame *frame);
  */
 char *symbols_object(struct module *module, uint64_t offset,
     uint64_t *ret_into);
+
+/* symbols_begin - a libdwfl session that looks for files here; or NULL. */
+struct Dwfl *symbols_begin(void);
 
 /* symbols_is_same_file - is the file at the module's path the one it was? */
 bool symbols_is_same_file(const struct module *module);

@@ -6,7 +6,6 @@
  */
 #include "why.h"
 #include "cmd.h"
-#include "escape.h"
 #include "held.h"
 #include "root.h"
 #include "symbols.h"
@@ -195,41 +194,19 @@ print_text(const struct record *record, uint64_t address, struct path *path,
 
 /* ------------------------------------------------------------------- JSON */
 
-static void
-put(json_t *object, const char *name, json_t *value)
-{
-	if (json_object_set_new(object, name, value) != 0)
-		cmd_die(STATUS_FAILED, "out of memory");
-}
-
-static void
-put_hex(json_t *object, const char *name, uint64_t number)
-{
-	put(object, name, json_sprintf("0x%" PRIx64, number));
-}
-
-static void
-put_text(json_t *object, const char *name, const char *bytes)
-{
-	char *text = escape_from_bytes(bytes != NULL ? bytes : "");
-
-	put(object, name, json_string(text));
-	free(text);
-}
-
 static json_t *
 json_frame(struct frame *frame)
 {
 	const struct location *location = symbols_find(frame)->locations;
 	json_t *object = json_object();
 
-	put_hex(object, "address", frame->address);
-	put_text(object, "module",
+	render_put_hex(object, "address", frame->address);
+	render_put_text(object, "module",
 	    frame->module != NULL ? frame->module->path : "");
-	put_hex(object, "offset", frame->offset);
-	put_text(object, "function", location->function);
-	put_text(object, "file", location->file);
-	put(object, "line", json_integer(location->line));
+	render_put_hex(object, "offset", frame->offset);
+	render_put_text(object, "function", location->function);
+	render_put_text(object, "file", location->file);
+	render_put(object, "line", json_integer(location->line));
 	return object;
 }
 
@@ -239,23 +216,23 @@ json_root(struct root *root)
 	json_t *object = json_object();
 	json_t *thread = json_null(), *frame = json_null();
 
-	put_text(object, "kind", root_kind_names[root->kind]);
-	put_hex(object, "address", root->word);
-	put_text(object, "variable", root->variable);
-	put_hex(object, "offset", root->into);
-	put_text(object, "module",
+	render_put_text(object, "kind", root_kind_names[root->kind]);
+	render_put_hex(object, "address", root->word);
+	render_put_text(object, "variable", root->variable);
+	render_put_hex(object, "offset", root->into);
+	render_put_text(object, "module",
 	    root->module != NULL ? root->module->path : "");
-	put_text(object, "mapping",
+	render_put_text(object, "mapping",
 	    root->mapping != NULL ? root->mapping->path : "");
 	if (root->thread != NULL) {
 		thread = json_object();
-		put(thread, "tid", json_integer(root->thread->tid));
-		put_text(thread, "name", root->thread->name);
+		render_put(thread, "tid", json_integer(root->thread->tid));
+		render_put_text(thread, "name", root->thread->name);
 	}
-	put(object, "thread", thread);
+	render_put(object, "thread", thread);
 	if (root->has_frame)
 		frame = json_frame(&root->frame);
-	put(object, "frame", frame);
+	render_put(object, "frame", frame);
 	return object;
 }
 
@@ -266,15 +243,15 @@ json_step(const struct record *record, const struct path *path, size_t step)
 	struct held_site *site = held_site(record->held, block->site);
 	json_t *object = json_object(), *frames = json_array();
 
-	put_hex(object, "address", block->block);
-	put(object, "bytes", json_integer((json_int_t)block->size));
+	render_put_hex(object, "address", block->block);
+	render_put(object, "bytes", json_integer((json_int_t)block->size));
 	if (step + 1 < path->count)
-		put_hex(object, "points_on_at", pointer_in(path, step));
+		render_put_hex(object, "points_on_at", pointer_in(path, step));
 	else
-		put(object, "points_on_at", json_null());
+		render_put(object, "points_on_at", json_null());
 	for (size_t i = 0; site != NULL && i < site->frame_count; i++)
 		json_array_append_new(frames, json_frame(&site->frames[i]));
-	put(object, "frames", frames);
+	render_put(object, "frames", frames);
 	return object;
 }
 
@@ -284,28 +261,21 @@ print_json(const struct record *record, uint64_t address, struct path *path,
 {
 	json_t *object = json_object(), *steps = json_array();
 	uint64_t offset = 0;
-	char *text;
 
 	for (size_t i = 0; i < path->count; i++)
 		json_array_append_new(steps, json_step(record, path, i));
 	if (path->count != 0)
 		offset = address - path->steps[path->count - 1]->block;
-	put_text(object, "schema", "bilge-1");
-	put(object, "pid", json_integer(record->pid));
-	put_hex(object, "address", address);
-	put_text(object, "answer", answers[(path->count != 0) +
+	render_put_text(object, "schema", "bilge-1");
+	render_put(object, "pid", json_integer(record->pid));
+	render_put_hex(object, "address", address);
+	render_put_text(object, "answer", answers[(path->count != 0) +
 	    path->has_root]);
-	put_hex(object, "offset", offset);
-	put(object, "root", path->has_root ? json_root(&path->root) :
+	render_put_hex(object, "offset", offset);
+	render_put(object, "root", path->has_root ? json_root(&path->root) :
 	    json_null());
-	put(object, "path", steps);
-	text = json_dumps(object, JSON_INDENT(2));
-	if (text == NULL)
-		cmd_die(STATUS_FAILED, "out of memory");
-	escape_after_dump(text, out);
-	fputc('\n', out);
-	free(text);
-	json_decref(object);
+	render_put(object, "path", steps);
+	render_json(object, out);
 }
 
 void
