@@ -119,9 +119,9 @@ free_elsewhere(void *block)
 }
 
 void
-free_slow(void *block, const char *function)
+free_slow(void *block, const char *function, const void *caller)
 {
-	if (block != NULL && !bilge_free(block, function))
+	if (block != NULL && !bilge_free(block, function, caller))
 		free_elsewhere(block);
 }
 

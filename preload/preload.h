@@ -16,14 +16,14 @@
 void process_begin(void);
 
 /* free_slow - free any block, for a function of this name. */
-void free_slow(void *block, const char *function);
+void free_slow(void *block, const char *function, const void *caller);
 
 /* free_as - the same, quickly if it can be done quickly. */
 ALWAYS_INLINE void
 free_as(void *block, const char *function)
 {
 	if (unlikely(!heap_free_fast(block)))
-		free_slow(block, function);
+		free_slow(block, function, __builtin_return_address(0));
 }
 
 /* free_elsewhere - free a block that is not ours. */

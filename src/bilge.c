@@ -19,6 +19,7 @@
 #include "collect/barrier.h"
 #include "collect/collector.h"
 #include "heap/meta.h"
+#include "heap/quarantine.h"
 #include "report/depot.h"
 #include "report/ledger.h"
 #include "report/held.h"
@@ -80,7 +81,10 @@ bilge_begin(void)
 	}
 	options_parse(environ != NULL ? environ : read_environment());
 	bilge_is_tracking = options->leaks != LEAKS_IGNORE;
-	heap_configure(bilge_is_tracking && options->past_end ? 1 : 0,
+	if (options->free == FREE_GUARD)
+		quarantine_start();
+	heap_configure((bilge_is_tracking || span_guards) &&
+		       options->past_end ? 1 : 0,
 		       bilge_is_tracking, options->leaks == LEAKS_RECLAIM ||
 		       options->verify);
 	stop_set_signal((int)options->signal);
@@ -140,7 +144,7 @@ bilge_start(const struct bilge_host *host, const char *reason)
 	bilge_thread_begin(false);
 	if (modules_init() != 0 || options->depth == 0)
 		sites_do_without_unwinder();
-	if (!bilge_is_tracking)
+	if (!bilge_is_tracking && !span_guards)
 		return;
 	start_fence();
 	record_open();
@@ -277,14 +281,16 @@ is_reclaimed(const void *block)
 }
 
 bool
-bilge_free(void *block, const char *function)
+bilge_free(void *block, const char *function, const void *caller)
 {
 	enum heap_verdict verdict;
 
 	if (unlikely(load_relaxed(&heap_has_condemned)))
 		note_return(block);
-	verdict = heap_free(block);
-
+	if (span_guards && bilge_is_tracking)
+		verdict = heap_quarantine(block, sites_freeing(caller));
+	else
+		verdict = heap_free(block);
 	if (likely(verdict == HEAP_DONE)) {
 		if (bilge_is_tracking)
 			mutator_scrub_stack();
@@ -296,6 +302,16 @@ bilge_free(void *block, const char *function)
 	    !is_certainly_invalid((uintptr_t)block))
 		return false;
 	die_of_misuse(function, block, verdict);
+}
+
+static void
+note_resized(const void *old, void *block, size_t size, const void *caller)
+{
+	uint32_t site = sites_current(size, caller);
+
+	heap_note(block, size, site);
+	if (span_guards && block != old)
+		quarantine_note(old, site);
 }
 
 void *
@@ -314,7 +330,7 @@ bilge_resize(void *block, size_t size, bool *ret_foreign, const char *function,
 		if (unlikely(fence_lends) && is_libc(caller))
 			give_to_libc(moved, (uintptr_t)caller);
 		if (bilge_is_tracking)
-			heap_note(moved, size, sites_current(size, caller));
+			note_resized(block, moved, size, caller);
 		return moved;
 	case HEAP_NO_MEMORY:
 		return NULL;
@@ -347,6 +363,19 @@ check(bool is_last)
 			   ARCH_SAVED_REGISTERS, is_last);
 }
 
+/* end_quarantine - the end of a process whose leaks nobody asks for. */
+static void
+end_quarantine(int exit_status)
+{
+	uint64_t mask;
+
+	/* Not held: a cycle that is under way may have to stop us first. */
+	mutator_mask_signals(&mask);
+	cycle_check_quarantine();
+	record_end(NULL, exit_status);
+	mutator_unmask_signals(mask);
+}
+
 /* report_leaks - Units: is_last, the process is about to end. */
 static size_t
 report_leaks(int exit_status, bool is_last)
@@ -354,9 +383,13 @@ report_leaks(int exit_status, bool is_last)
 	size_t leaked = 0;
 	uint64_t mask;
 
-	if (bilge_mode != BILGE_ACTIVE || !bilge_is_tracking ||
-	    !process_is_ours())
+	if (bilge_mode != BILGE_ACTIVE || !process_is_ours())
 		return 0;
+	if (!bilge_is_tracking) {
+		if (is_last && span_guards)
+			end_quarantine(exit_status);
+		return 0;
+	}
 	mutator_mask_signals(&mask);
 	if (is_last && record_is_kept())
 		held_request(options->why);
@@ -381,8 +414,8 @@ check_once(int exit_status)
 	static atomic_flag done = ATOMIC_FLAG_INIT;
 
 	/* A child of vfork shares our memory: it has no say. */
-	if (bilge_mode != BILGE_ACTIVE || !bilge_is_tracking ||
-	    !process_is_ours() || atomic_flag_test_and_set(&done))
+	if (bilge_mode != BILGE_ACTIVE || !process_is_ours() ||
+	    atomic_flag_test_and_set(&done))
 		return 0;
 	return report_leaks(exit_status, true);
 }

@@ -73,7 +73,7 @@ bilge_alloc_quick(size_t size, bool zero, const void *caller)
 	if (unlikely(!heap_alloc_noted(size, site, &block, &dirty)))
 		return NULL;
 	if ((zero || heap_clears) && dirty != 0)
-		return heap_clear(block, dirty);
+		return span_clear_slot(block, dirty);
 	return block;
 }
 
@@ -112,7 +112,7 @@ bilge_alloc_aligned(size_t size, size_t alignment, const void *caller)
  *
  * Returns: false when the address is not ours: the next allocator's.
  */
-bool bilge_free(void *block, const char *function);
+bool bilge_free(void *block, const char *function, const void *caller);
 
 /*
  * bilge_resize - size is not 0.

@@ -7,7 +7,9 @@
  *
  * When is decided by the pacer in terms of bytes in the program's hands.  To
  * know them exactly takes a look at all spans: it is taken when so much was
- * allocated since the last look that they may have reached the trigger.
+ * allocated since the last look that they may have reached the trigger.  What
+ * waits in quarantine has a trigger of its own, and where leaks are not looked
+ * for while the program runs, a simpler cycle (guard.c).
  *
  * Always true:
  *   N1  at most one collector's thread exists: who changes state from NONE to
@@ -41,6 +43,9 @@
 #define ASSIST_NS	(NSEC_PER_MSEC)
 #define ASSIST_MAX	16u
 
+/* A thread that frees while its cycle is behind waits from here on. */
+#define HURRY_RELEASE_MIN	(32 * MIB)
+
 enum { NONE, ALIVE };
 enum { REQUEST_LOOK = 1, REQUEST_QUIT = 2 };
 
@@ -50,6 +55,7 @@ static struct {
 	void (*told)(const struct cycle_report *);
 	bool reclaims;
 	bool is_on;
+	uint64_t share;			/* of one processor, percent */
 	int pid;
 
 	/* Atomic. */
@@ -60,12 +66,16 @@ static struct {
 	_Atomic uint64_t look_at;	/* of allocated: time for a look */
 	_Atomic uint64_t hurry_at;	/* of allocated: assist from here on */
 	_Atomic uint64_t step;		/* bytes behind that double the wait */
+	_Atomic uint64_t hurry_release_at;	/* the same, of quarantined */
 	_Atomic uint64_t due_ns;	/* a cycle in any case; 0: never */
+	_Atomic uint64_t quarantined;	/* bytes freed into quarantine, ever */
+	_Atomic uint64_t release_at;	/* of those: time for a cycle */
 
 	/* The collector's thread. */
 	struct pacer_plan plan;
 	uint64_t end_ns;		/* of the last cycle */
 	uint64_t allocated_at_end;
+	uint64_t release_not_before_ns;	/* the processors' share, BILGE_CPU */
 	unsigned clean_cycles;
 	bool has_pending;
 } collector;
@@ -118,29 +128,58 @@ plan_next(const struct cycle_report *r)
 	plan_look(r->used_after);
 }
 
+/* plan_release - when is enough in quarantine for another cycle? */
 static void
-tell(const struct cycle_report *report)
+plan_release(uint64_t freed_before, const struct cycle_report *r)
 {
-	plan_next(report);
-	trace_cycle(report, &collector.plan);
-	collector.told(report);
+	uint64_t held = r->guard.kept_bytes;
+
+	/* It did not rest: that is made good now. */
+	if (r->kind == CYCLE_QUARANTINE)
+		collector.release_not_before_ns = sys_monotonic_ns() +
+			r->cpu_ns * (100 - MIN(collector.share, 100)) /
+			MIN(collector.share, 100);
+	store_relaxed(&collector.release_at, freed_before +
+		      pacer_quarantine(&collector.settings, r->root_bytes +
+				       (r->used_after > held ?
+					r->used_after - held : 0)));
 }
 
 static void
-run_cycle(uint64_t used)
+tell(const struct cycle_report *report)
+{
+	if (report->kind == CYCLE_LEAKS)
+		plan_next(report);
+	trace_cycle(report, &collector.plan);
+	if (report->kind == CYCLE_LEAKS)
+		collector.told(report);
+}
+
+static void
+run_cycle(enum cycle_kind kind, uint64_t used)
 {
 	struct cycle_report report;
 	uint64_t goal = MAX(collector.plan.goal_bytes, used);
+	uint64_t freed_before = load_relaxed(&collector.quarantined);
 	int error;
 
 	/* What the goal has no room for is too much. */
 	store_relaxed(&collector.step, MAX(goal / 64, MIB));
 	store_relaxed(&collector.hurry_at,
 		      load_relaxed(&collector.allocated) + (goal - used));
-	error = cycle_run(collector.reclaims, &report, tell);
+	/* As much again as waits already, or as lives. */
+	store_relaxed(&collector.hurry_release_at,
+		      freed_before + MAX(used, HURRY_RELEASE_MIN));
+	store_relaxed(&collector.release_at, UINT64_MAX);
+	error = cycle_run(kind, collector.reclaims, &report, tell);
 	store_relaxed(&collector.hurry_at, UINT64_MAX);
-	if (error == 0)
+	store_relaxed(&collector.hurry_release_at, UINT64_MAX);
+	if (error == 0) {
+		plan_release(freed_before, &report);
 		return;
+	}
+	store_relaxed(&collector.release_at,
+		      load_relaxed(&collector.quarantined) + MIB);
 	/* Try again when there is reason to, and not at once. */
 	collector.end_ns = sys_monotonic_ns();
 	collector.allocated_at_end = load_relaxed(&collector.allocated);
@@ -167,16 +206,24 @@ look(void)
 	uint64_t now = sys_monotonic_ns();
 	bool is_grown = load_relaxed(&collector.allocated) >=
 			load_relaxed(&collector.look_at);
+	bool is_full = load_relaxed(&collector.quarantined) >=
+		       load_relaxed(&collector.release_at);
 	uint64_t used;
 
-	if (!is_grown && !is_due(now))
+	if (!is_grown && !is_due(now) && !is_full)
 		return;
 	if (is_grown && now - collector.end_ns < collector.plan.earliest_ns)
 		sys_sleep_ns(collector.plan.earliest_ns -
 			     (now - collector.end_ns));
+	else if (!is_grown && !is_due(now) &&
+		 now < collector.release_not_before_ns)
+		sys_sleep_ns(collector.release_not_before_ns - now);
 	used = heap_statistics().used_bytes;
-	if (is_due(now) || used >= collector.plan.trigger_bytes)
-		run_cycle(used);
+	if (is_due(now) || used >= collector.plan.trigger_bytes ||
+	    (is_full && collector.reclaims))
+		run_cycle(CYCLE_LEAKS, used);
+	else if (is_full)
+		run_cycle(CYCLE_QUARANTINE, used);
 	else
 		plan_look(used);
 }
@@ -269,30 +316,35 @@ request(uint32_t what)
 
 /* assist - leave the processor to the cycle, if it is behind. */
 static void
-assist(uint64_t allocated)
+assist(uint64_t bytes, uint64_t hurry_at)
 {
-	uint64_t hurry_at = load_relaxed(&collector.hurry_at), steps;
+	uint64_t steps;
 
-	if (likely(allocated < hurry_at) ||
+	if (likely(bytes < hurry_at) ||
 	    load_relaxed(&cycle_phase) == PHASE_IDLE ||
 	    sys_getpid() != collector.pid)
 		return;
 	cycle_hurry();
-	steps = 1 + (allocated - hurry_at) / load_relaxed(&collector.step);
+	steps = 1 + (bytes - hurry_at) / load_relaxed(&collector.step);
 	sys_sleep_ns(MIN(steps, ASSIST_MAX) * ASSIST_NS);
 }
 
 void
-collector_note_allocated(size_t bytes)
+collector_note(size_t claimed, size_t freed)
 {
-	uint64_t allocated = bytes +
-		atomic_fetch_add_explicit(&collector.allocated, bytes,
+	uint64_t allocated = claimed +
+		atomic_fetch_add_explicit(&collector.allocated, claimed,
+					  memory_order_relaxed);
+	uint64_t quarantined = freed +
+		atomic_fetch_add_explicit(&collector.quarantined, freed,
 					  memory_order_relaxed);
 
 	if (!collector.is_on)
 		return;
-	assist(allocated);
+	assist(allocated, load_relaxed(&collector.hurry_at));
+	assist(quarantined, load_relaxed(&collector.hurry_release_at));
 	if (allocated < load_relaxed(&collector.look_at) &&
+	    quarantined < load_relaxed(&collector.release_at) &&
 	    !is_due(sys_coarse_ns()))
 		return;
 	if (load_relaxed(&collector.state) == NONE)
@@ -318,6 +370,10 @@ begin_pacing(void)
 	store_relaxed(&collector.due_ns, collector.settings.interval_ns == 0
 		      ? 0 : now + MAX(collector.settings.interval_ns,
 				      INFANCY_NS));
+	store_relaxed(&collector.hurry_release_at, UINT64_MAX);
+	store_relaxed(&collector.release_at,
+		      load_relaxed(&collector.quarantined) +
+		      pacer_quarantine(&collector.settings, 0));
 	plan_look(0);
 }
 
@@ -325,17 +381,22 @@ void
 collector_start(void (*told)(const struct cycle_report *))
 {
 	collector.settings = (struct pacer_settings){
-		.percent = options->percent,
-		.limit = options->limit,
-		.interval_ns = options->interval,
+		.percent = OPTION_OFF,
+		.limit = OPTION_OFF,
+		.quarantine = options->quarantine,
 	};
+	if (options_want_leak_cycles()) {
+		collector.settings.percent = options->percent;
+		collector.settings.limit = options->limit;
+		collector.settings.interval_ns = options->interval;
+	}
 	collector.told = told;
+	collector.share = MAX(sys_cpu_count() * options->cpu, 1u);
 	collector.reclaims = options->leaks == LEAKS_RECLAIM;
 	begin_pacing();
-	collector.is_on = options->leaks != LEAKS_IGNORE &&
-			  options_want_cycles();
+	collector.is_on = options_want_cycles();
 	if (collector.is_on)
-		heap_set_pressure_hook(collector_note_allocated);
+		heap_set_pressure_hook(collector_note);
 }
 
 void

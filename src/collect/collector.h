@@ -16,12 +16,12 @@
 void collector_start(void (*told)(const struct cycle_report *));
 
 /*
- * collector_note_allocated - the heap's pressure hook: so many bytes have been
- * claimed.  May start the collector's thread, wake it, or wait for it a little
- * where the program allocates faster than it marks.
+ * collector_note - the heap's pressure hook: so many bytes have been claimed,
+ * and freed into quarantine.  May start the collector's thread, wake it, or
+ * wait for it a little where the program is faster than the mark.
  * Context: mutator outside mutator_hold(), also a signal handler.
  */
-void collector_note_allocated(size_t bytes);
+void collector_note(size_t claimed, size_t quarantined);
 
 /*
  * collector_pause, collector_resume - no thread of ours exists in between.

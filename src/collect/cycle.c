@@ -161,6 +161,16 @@ prepare_second_mark(bool with_held)
 	return cycle.has_second_mark || !options->verify;
 }
 
+/* whiten - Units: kind, what marks stand for; see guard.c. */
+static void
+whiten(enum cycle_kind kind)
+{
+	if (kind == CYCLE_QUARANTINE)
+		guard_whiten();
+	else
+		marker_whiten();
+}
+
 /* begin - Units: is_check, the world will stand from the mark's begin on. */
 static int
 begin(bool is_check, struct stop_failure *ret_failure)
@@ -283,7 +293,7 @@ mark_together(void)
 }
 
 static void
-count_workers(void)
+count_workers(enum cycle_kind kind)
 {
 	uint64_t processors = sys_cpu_count();
 	uint64_t percent = processors * options->cpu;
@@ -293,6 +303,9 @@ count_workers(void)
 	cycle.workers = MIN(MAX(cycle.workers, 1u), MARKERS_MAX);
 	cycle.share = options->workers != 0 ? 100
 		: (unsigned)MIN(percent / cycle.workers, 100u);
+	/* The sooner it is over, the fewer pages are written twice. */
+	if (kind == CYCLE_QUARANTINE)
+		cycle.share = 100;
 	cycle.work_begin_ns = sys_monotonic_ns();
 	store_relaxed(&cycle.is_hurried, false);
 }
@@ -473,19 +486,21 @@ scan_dead(uintptr_t start, uintptr_t end)
 
 /* mark_stopped - 3 to 6 in one stop, which lasts when it has returned 0. */
 static int
-mark_stopped(uintptr_t own_sp, bool is_last, uint64_t *ret_begin_ns,
-	     struct stop_failure *ret_failure)
+mark_stopped(enum cycle_kind kind, uintptr_t own_sp, bool is_last,
+	     uint64_t *ret_begin_ns, struct stop_failure *ret_failure)
 {
 	int error = stop_world(own_sp, is_last, ret_begin_ns, ret_failure);
 
 	if (error != 0)
 		return error;
 	set_phase(PHASE_MARK);
-	marker_whiten();
+	whiten(kind);
 	marker_blacken_claims();
 	marker_grey_ignored();
 	error = roots_scan(options->roots == ROOTS_ALL, marker_scan_range);
 	if (error == 0) {
+		if (kind == CYCLE_QUARANTINE)
+			guard_scan_heap(NULL);
 		stacks_for_each_dead(scan_dead);
 		drain(UINT64_MAX);
 		error = second_mark();
@@ -513,7 +528,7 @@ mark_concurrently(struct cycle_report *report, uint64_t *ret_begin_ns,
 		ret_failure->what = "the barrier cannot be armed";
 		return error;
 	}
-	marker_whiten();
+	whiten(report->kind);
 	error = first_stop(report, ret_failure);
 	if (error != 0)
 		return error;
@@ -521,6 +536,8 @@ mark_concurrently(struct cycle_report *report, uint64_t *ret_begin_ns,
 	marker_grey_ignored();
 	tracked_scan_ranges(between);
 	tracked_scan_dead(between);
+	if (report->kind == CYCLE_QUARANTINE)
+		guard_scan_heap(between);
 	if (!mark_together() || is_wanted())
 		return -ECANCELED;
 	ret_failure->what = "what was written is not known";
@@ -550,36 +567,56 @@ abandon(int error, const struct stop_failure *failure)
 		say_abandoned("several cycles were", failure);
 }
 
-static uint64_t
-used_bytes(void)
+static void
+look_at_heap(struct cycle_report *report)
 {
-	return heap_statistics().used_bytes;
+	struct heap_statistics s = heap_statistics();
+
+	report->used_before = s.used_bytes;
+	report->quarantined_before = s.quarantined_bytes;
+}
+
+/* sweep - step 7. */
+static int
+sweep(bool reclaims, struct cycle_report *report)
+{
+	int error = 0;
+
+	if (report->kind == CYCLE_LEAKS)
+		error = sweep_run(reclaims, &report->sweep);
+	if (span_guards)
+		guard_sweep(&report->guard);
+	return error;
 }
 
 int
-cycle_run(bool reclaims, struct cycle_report *report,
+cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 	  void (*told)(const struct cycle_report *))
 {
 	struct stop_failure failure = { .what = "out of memory" };
 	uint64_t stop_begin_ns, cpu_ns = sys_thread_cpu_ns();
 	int error;
 
-	*report = (struct cycle_report){ .begin_ns = sys_monotonic_ns() };
+	*report = (struct cycle_report){
+		.begin_ns = sys_monotonic_ns(),
+		.kind = kind,
+	};
 	lock_acquire(&cycle.lock);
-	count_workers();
-	report->used_before = used_bytes();
+	count_workers(kind);
+	look_at_heap(report);
 	report->barrier = barrier_open()->name;
 	error = is_wanted() ? -ECANCELED : begin(false, &failure);
 	if (error == 0 && barrier_current()->is_concurrent)
 		error = mark_concurrently(report, &stop_begin_ns, &failure);
 	else if (error == 0)
-		error = mark_stopped(0, false, &stop_begin_ns, &failure);
+		error = mark_stopped(kind, 0, false, &stop_begin_ns, &failure);
 	if (error == 0) {
 		set_phase(PHASE_SWEEP);
 		report->second_stop_ns = start_world(stop_begin_ns);
-		report->live_bytes = marker_bytes();
+		report->live_bytes = kind == CYCLE_LEAKS ? marker_bytes()
+			: report->used_before - report->quarantined_before;
 		report->root_bytes = tracked_root_bytes();
-		error = sweep_run(reclaims, &report->sweep);
+		error = sweep(reclaims, report);
 		failure.what = "out of memory";
 	}
 	tracked_end();
@@ -588,7 +625,7 @@ cycle_run(bool reclaims, struct cycle_report *report,
 	if (error == 0) {
 		cycle.abandoned_in_a_row = 0;
 		report->number = ++stats.cycle.count;
-		report->used_after = used_bytes();
+		report->used_after = heap_statistics().used_bytes;
 		stats.cycle.marked_bytes = report->live_bytes;
 		stats.cycle.dirty_pages += report->dirty_pages;
 		told(report);
@@ -625,7 +662,8 @@ cycle_check(uintptr_t own_sp, bool is_last)
 	mutator_mask_signals(&mask);
 	error = begin(true, &failure);
 	if (error == 0)
-		error = mark_stopped(own_sp, is_last, &begin_ns, &failure);
+		error = mark_stopped(CYCLE_LEAKS, own_sp, is_last, &begin_ns,
+				     &failure);
 	if (error == 0) {
 		is_stopped = is_last;
 		set_phase(PHASE_SWEEP);
@@ -636,12 +674,15 @@ cycle_check(uintptr_t own_sp, bool is_last)
 				      sys_monotonic_ns() - begin_ns);
 		stats.cycle.marked_bytes = marker_bytes();
 		error = leaks_collect(LEAKS_ALL, NULL);
+		if (span_guards)
+			guard_check(true);
 		failure = (struct stop_failure){ .what = "out of memory" };
 	}
 	end();
 	if (error != 0) {
 		if (is_stopped)
 			stop_end();
+		guard_forget();
 		held_release();
 		stats.cycle.abandoned++;
 		say_abandoned("leak check", &failure);		/* Y1 */
@@ -658,9 +699,22 @@ cycle_check(uintptr_t own_sp, bool is_last)
 }
 
 void
+cycle_check_quarantine(void)
+{
+	cycle_lock();
+	span_defer(true);
+	pages_open();
+	guard_check(false);
+	pages_close();
+	span_defer(false);
+	cycle_unlock();
+}
+
+void
 cycle_end(void)
 {
 	leaks_release();
+	guard_forget();
 	held_release();
 	if (cycle.world_is_stopped)
 		stop_leave();

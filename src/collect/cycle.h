@@ -5,6 +5,7 @@
 #ifndef BILGE_CYCLE_H
 #define BILGE_CYCLE_H
 
+#include "collect/guard.h"
 #include "collect/sweep.h"
 #include "report/leaks.h"
 
@@ -25,6 +26,12 @@ extern _Atomic uint32_t cycle_phase;
  */
 void cycle_hurry(void);
 
+/* What a cycle is to find out. */
+enum cycle_kind {
+	CYCLE_LEAKS,		/* what can be reached */
+	CYCLE_QUARANTINE,	/* only: what of the quarantine is pointed at */
+};
+
 /* What one cycle did, for the trace, the record and the pacer. */
 struct cycle_report {
 	uint64_t number;
@@ -40,18 +47,21 @@ struct cycle_report {
 	uint64_t dirty_pages;
 	uint64_t threads;
 	const char *barrier;
+	enum cycle_kind kind;
+	uint64_t quarantined_before;	/* bytes in slots */
 	struct sweep_result sweep;
+	struct guard_result guard;
 };
 
 /*
  * cycle_run - one cycle with the world running, as far as the barrier allows.
  * Units:   reclaims, see sweep_run(); told, called before RANK_CYCLE is
- *          released: leaks_groups() has what is new.
+ *          released: leaks_groups() has what is new, if leaks were asked for.
  * Returns: 0; -ECANCELED, somebody wanted the lock; another -errno: it was
  *          abandoned, and where that goes on one line has said why.
  * Context: collector, a thread of the crew.
  */
-int cycle_run(bool reclaims, struct cycle_report *ret,
+int cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *ret,
 	      void (*told)(const struct cycle_report *));
 
 /* cycle_rest - the calling thread of the crew ends: drop what was its own. */
@@ -71,6 +81,12 @@ void cycle_rest(void);
  */
 int cycle_check(uintptr_t own_sp, bool is_last);
 void cycle_end(void);
+
+/*
+ * cycle_check_quarantine - look for writes to freed blocks, without a mark.
+ * Context: mutator.
+ */
+void cycle_check_quarantine(void);
 
 /*
  * cycle_lock, cycle_unlock - no cycle is under way in between; one that is, is

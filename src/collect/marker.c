@@ -11,7 +11,9 @@
  *       marker's pipeline, or marker.overflowed is set;
  *   K2  marking never writes to the program's memory;
  *   K3  a slot that was free when the mark began is black: it is no block, and
- *       what is born there is black (H3).
+ *       what is born there is black (H3);
+ *   K4  a block in quarantine is marked when something points at it, and is
+ *       never scanned (G1).
  *
  * The program runs meanwhile.  Whatever else is read here may be old or half
  * new, and at worst keeps a block that is garbage.
@@ -76,8 +78,8 @@ marker_of(unsigned index)
 
 /* ---------------------------------------------------------------- one block */
 
-static void
-make_grey(struct marker *m, const struct block *b)
+void
+marker_grey(struct marker *m, const struct block *b)
 {
 	if (!grey_push(&m->grey, *b))
 		store_relaxed(&marker.overflowed, true);	/* K1 */
@@ -101,9 +103,11 @@ mark(struct marker *m, const struct block *b)
 	if (atomic_fetch_or_explicit(&span->mark[word], bit,
 				     memory_order_relaxed) & bit)
 		return;
+	if (unlikely(span_guards) && span_is_quarantined(span, b->slot))
+		return;							/* K4 */
 	m->bytes += span_slot_bytes(span);
 	__builtin_prefetch((const void *)span_slot_addr(span, b->slot));
-	make_grey(m, b);
+	marker_grey(m, b);
 }
 
 /* consider - a word in the heap's range. */
@@ -275,7 +279,7 @@ scan_block(struct marker *m, struct block b)
 		return;
 	if (end - start > PART_SIZE) {
 		b.part++;
-		make_grey(m, &b);
+		marker_grey(m, &b);
 		end = start + PART_SIZE;
 	}
 	pages_for_each_touched(start, end, PAGES_ANONYMOUS, scan_part, m);
@@ -371,37 +375,92 @@ marker_drain(struct marker *m, size_t budget)
 	return is_done;
 }
 
+/*
+ * scan_slots - what of [start, end) lies in these slots of a span; neighbours
+ * are read as one range.
+ * Units: bits, of the word-th word of its bitmaps.
+ */
 static void
-rescan(struct marker *m, uintptr_t start, uintptr_t end)
+scan_slots(struct marker *m, const struct span *span, uint32_t word,
+	   uint64_t bits, uintptr_t start, uintptr_t end)
 {
-	struct block b = { .part = 0 };
-	uintptr_t from, to;
+	while (bits != 0) {
+		unsigned low = bits_ctz(bits), count = WORD_BITS - low;
+		uint32_t slot = word * WORD_BITS + low;
 
-	while (start < end) {
-		uintptr_t next = ALIGN_DOWN(start, UNIT_SIZE) + UNIT_SIZE;
+		if (~(bits >> low) != 0)
+			count = MIN(count, bits_ctz(~(bits >> low)));
+		scan_readable(m, MAX(start, span_slot_addr(span, slot)),
+			      MIN(end, span_slot_addr(span, slot + count)));
+		bits &= ~(bits_below(count) << low);
+	}
+}
 
-		b.span = arena_span_of(start);
-		if (b.span == NULL) {
-			start = next;
+/* live_word - marked blocks, and no others, of a word of the bitmaps (K4). */
+static uint64_t
+live_word(const struct span *span, uint32_t word)
+{
+	return candidate_taken(span, word) & load_relaxed(&span->mark[word]) &
+	       ~load_relaxed(&span->quarantined[word]);
+}
+
+/* rescan_slots - Units: [start, end), in a span of small slots. */
+static void
+rescan_slots(struct marker *m, const struct span *span, uintptr_t start,
+	     uintptr_t end)
+{
+	uint32_t first = span_slot_of(span, MAX(start, span_base(span)));
+	uint32_t last = MIN(span_slot_of(span, end - 1), span->slot_count - 1);
+
+	for (uint32_t w = first / WORD_BITS; w <= last / WORD_BITS; w++) {
+		uint64_t bits = live_word(span, w);
+
+		if (w == first / WORD_BITS)
+			bits &= ~bits_below(first % WORD_BITS);
+		if (w == last / WORD_BITS)
+			bits &= bits_below(last % WORD_BITS + 1);
+		if (!marker.is_exact) {
+			scan_slots(m, span, w, bits, start, end);
 			continue;
 		}
-		if (span_is_large(b.span)) {
-			b.slot = 0;
-			next = MAX(next, span_end(b.span));
-		} else if (candidate_locate(start, &b)) {
-			next = span_slot_addr(b.span, b.slot) +
-			       b.span->slot_size;
-		} else {
-			start = next;	/* behind the last slot */
-			continue;
-		}
-		if (candidate_is_taken(b.span, b.slot) &&
-		    candidate_is_marked(&b)) {
+		for (; bits != 0; bits &= bits - 1) {
+			struct block b = { (struct span *)(uintptr_t)span,
+					   w * WORD_BITS + bits_ctz(bits), 0 };
+			uintptr_t from, to;
+
 			extent(&b, &from, &to);
 			scan_readable(m, MAX(from, start), MIN(to, end));
 		}
+	}
+}
+
+static void
+rescan(struct marker *m, uintptr_t start, uintptr_t end)
+{
+	while (start < end) {
+		struct span *span = arena_span_of(start);
+		uintptr_t next = ALIGN_DOWN(start, UNIT_SIZE) + UNIT_SIZE;
+
+		/* It may have been given to the table just now: acquire, S4. */
+		atomic_thread_fence(memory_order_acquire);
+		if (span != NULL)
+			next = MAX(next, span_end(span));
+		if (span != NULL && !span_is_large(span))
+			rescan_slots(m, span, start, MIN(next, end));
+		else if (span != NULL && live_word(span, 0) != 0)
+			scan_readable(m, MAX(start, span_base(span)),
+				      MIN(next, end));
 		start = next;
 	}
+}
+
+void
+marker_scan_slots(struct marker *m, const struct span *span, uint32_t word,
+		  uint64_t bits)
+{
+	take_turn(m);
+	scan_slots(m, span, word, bits, 0, UINTPTR_MAX);
+	take_turn(m);
 }
 
 void

@@ -47,6 +47,16 @@ void marker_scan(struct marker *marker, uintptr_t start, uintptr_t end);
 /* marker_scan_range - the same, by the collector's marker. */
 void marker_scan_range(uintptr_t start, uintptr_t end);
 
+/* marker_grey - have a block scanned; its bit is set already. */
+void marker_grey(struct marker *marker, const struct block *block);
+
+/*
+ * marker_scan_slots - scan slots of a span that are black, and in no list.
+ * Units: bits, of the word-th word of its bitmaps.
+ */
+void marker_scan_slots(struct marker *marker, const struct span *span,
+		       uint32_t word, uint64_t bits);
+
 /* marker_grey_ignored - grey the blocks the program told us to ignore. */
 void marker_grey_ignored(void);
 

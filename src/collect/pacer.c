@@ -44,6 +44,9 @@
 /* Between two cycles that only the limit asks for, as much as one took. */
 #define LIMIT_REST(cpu_ns)	(cpu_ns)
 
+/* A quarantine this small costs less than the cycle that would empty it. */
+#define QUARANTINE_MIN	MIB
+
 /* a * b / 100, without overflow. */
 static uint64_t
 percent_of(uint64_t a, uint64_t b)
@@ -115,6 +118,12 @@ pacer_plan(const struct pacer_settings *s, const struct pacer_cycle *c)
 				 MAX(c->live_bytes / PENDING_GROWTH_PART,
 				     GOAL_MIN / 16));
 	return plan;
+}
+
+uint64_t
+pacer_quarantine(const struct pacer_settings *s, uint64_t bytes)
+{
+	return MAX(percent_of(bytes, s->quarantine), QUARANTINE_MIN);
 }
 
 struct pacer_plan

@@ -14,6 +14,7 @@ struct pacer_settings {
 	uint64_t percent;	/* BILGE_PERCENT; OPTION_OFF */
 	uint64_t limit;		/* bytes, BILGE_LIMIT or the cgroup's */
 	uint64_t interval_ns;	/* BILGE_INTERVAL; 0: never for time alone */
+	uint64_t quarantine;	/* percent, BILGE_QUARANTINE */
 };
 
 /* What is known at the end of a cycle. */
@@ -38,6 +39,15 @@ struct pacer_plan {
 
 struct pacer_plan pacer_plan(const struct pacer_settings *settings,
 			     const struct pacer_cycle *cycle);
+
+/*
+ * pacer_quarantine - how much may be freed into quarantine from the begin of
+ * one cycle to that of the next.
+ * Units: bytes, that a cycle has to read: in slots that are neither free nor in
+ *        quarantine, and in roots.
+ */
+uint64_t pacer_quarantine(const struct pacer_settings *settings,
+			  uint64_t bytes);
 
 /* pacer_first - before any cycle. */
 struct pacer_plan pacer_first(const struct pacer_settings *settings);

@@ -231,9 +231,10 @@ reclaim(const struct condemned *c, const struct block *b)
 		/* No decay: the pages are surely not wanted soon. */
 		sys_madvise(span->run, span->run_units << UNIT_SHIFT,
 			    MADV_DONTNEED);
-		if (heap_free((void *)c->addr) != HEAP_DONE)
+		if (!cache_return_large(span))
 			return;
-	} else if (!cache_return(span, b->slot)) {
+	} else if (!cache_return(span, b->slot / WORD_BITS,
+				 candidate_bit(b))) {
 		return;
 	}
 	sweep.result->reclaimed_bytes += size;

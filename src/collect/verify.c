@@ -157,6 +157,8 @@ visit(struct block b, uintptr_t word)
 		verify.reach = NULL;
 		verify.is_done = !verify.is_checking;
 	}
+	if (span_guards && span_is_quarantined(b.span, b.slot))
+		return;							/* G1 */
 	if (verify.count == verify.queue_size) {
 		verify.overflowed = true;
 		return;
@@ -255,7 +257,8 @@ scan_if_reached(struct block b)
 {
 	uint64_t bit;
 
-	if (*bit_of(&b, &bit) & bit)
+	if ((*bit_of(&b, &bit) & bit) != 0 &&
+	    !(span_guards && span_is_quarantined(b.span, b.slot)))
 		scan_block(b);
 }
 

@@ -134,27 +134,14 @@ caller_site(const void *caller)
 	return site;
 }
 
-uint32_t
-sites_current(size_t size, const void *caller)
+/* current_stack - the site of the calling thread's call stack. */
+static uint32_t
+current_stack(void)
 {
-	struct mutator *m = mutator_self;
 	const uintptr_t *frames;
 	uint32_t count, site;
 	uint64_t mask;
 
-	if (m == NULL)
-		return SITE_UNKNOWN;
-	if (unlikely(m->is_unwinding))
-		return SITE_NONE;	/* ours, not the program's */
-	if (unlikely(m->ignore_depth > 0))
-		return SITE_IGNORED;
-	if (!load_relaxed(&sites.has_unwinder)) {
-		if (load_relaxed(&bilge_only_site) != 0)
-			m->sample_left = INT64_MAX;
-		return SITE_UNKNOWN;
-	}
-	if (!is_sampled(m, size))
-		return caller_site(caller);
 	mutator_hold();
 	count = unwind_begin((uint32_t)options->depth, &frames);
 	if (count == 0) {
@@ -173,4 +160,34 @@ sites_current(size_t size, const void *caller)
 	unwind_end();
 	mutator_release();
 	return site;
+}
+
+uint32_t
+sites_freeing(const void *caller)
+{
+	struct mutator *m = mutator_self;
+
+	if (m == NULL || unlikely(m->is_unwinding) ||
+	    !load_relaxed(&sites.has_unwinder))
+		return SITE_UNKNOWN;
+	return options->sample <= 1 ? current_stack() : caller_site(caller);
+}
+
+uint32_t
+sites_current(size_t size, const void *caller)
+{
+	struct mutator *m = mutator_self;
+
+	if (m == NULL)
+		return SITE_UNKNOWN;
+	if (unlikely(m->is_unwinding))
+		return SITE_NONE;	/* ours, not the program's */
+	if (unlikely(m->ignore_depth > 0))
+		return SITE_IGNORED;
+	if (!load_relaxed(&sites.has_unwinder)) {
+		if (load_relaxed(&bilge_only_site) != 0)
+			m->sample_left = INT64_MAX;
+		return SITE_UNKNOWN;
+	}
+	return is_sampled(m, size) ? current_stack() : caller_site(caller);
 }

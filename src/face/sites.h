@@ -43,6 +43,12 @@ bool sites_have_stacks(void);
 uint32_t sites_current(size_t size, const void *caller);
 
 /*
+ * sites_freeing - the site of a call that frees a block: its stack where each
+ * allocation's is kept, else the place alone.
+ */
+uint32_t sites_freeing(const void *caller);
+
+/*
  * bilge_thread_ahead - a thread is about to be made: what is easier done while
  * there are fewer is done now.
  */

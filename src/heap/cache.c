@@ -83,6 +83,8 @@ static struct {
 static void
 allow_fast(struct cache *cache, struct span *span)
 {
+	if (span_guards)
+		return;
 	if (span->site != NULL)
 		cache = CACHE_NOTING(cache);
 	/* [R] */
@@ -237,20 +239,19 @@ cache_is_free(const struct span *span, uint32_t slot)
 }
 
 bool
-cache_return(struct span *span, uint32_t slot)
+cache_return(struct span *span, uint32_t word, uint64_t bits)
 {
-	uint32_t word = slot / WORD_BITS;
-	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
 	bool done;
 
-	if (cache_is_free(span, slot))
+	if (((span_unused(span, word) |
+	      load_relaxed(&span->returned[word])) & bits) != 0)
 		return false;
 	/* relaxed: ordered by [R]. */
 	atomic_fetch_add_explicit(&span->remote, SPAN_VISITOR,
 				  memory_order_relaxed);
 	/* [R] */
-	done = (atomic_fetch_or_explicit(&span->returned[word], bit,
-					 memory_order_seq_cst) & bit) == 0;
+	done = (atomic_fetch_or_explicit(&span->returned[word], bits,
+					 memory_order_seq_cst) & bits) == 0;
 	if ((atomic_load_explicit(&span->remote, memory_order_seq_cst) &
 	     SPAN_LISTED) == 0 &&
 	    (atomic_fetch_or_explicit(&span->remote, SPAN_LISTED,
@@ -263,6 +264,22 @@ cache_return(struct span *span, uint32_t slot)
 	/* release [V] */
 	atomic_fetch_sub_explicit(&span->remote, SPAN_VISITOR,
 				  memory_order_release);
+	return done;
+}
+
+bool
+cache_return_large(struct span *span)
+{
+	uint64_t mask;
+	bool done;
+
+	mutator_enter(&mask);
+	/* Whoever sets the bit first destroys the span. */
+	done = (atomic_fetch_or_explicit(&span->returned[0], 1,
+					 memory_order_acq_rel) & 1) == 0;
+	if (done)
+		span_destroy(span);
+	mutator_leave(mask);
 	return done;
 }
 

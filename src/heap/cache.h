@@ -203,11 +203,19 @@ void cache_put_slow(struct cache *cache, struct span *span, uint32_t word,
 		    uint64_t bits);
 
 /*
- * cache_return - set a slot's returned bit: the free of other threads.
- * Returns:  false when the slot was free already.
+ * cache_return - set returned bits of a word: the free of other threads.
+ * Units:    bits, of slots that are the caller's.
+ * Returns:  false when one of them was free already.
  * Context:  any, also a signal handler; needs no cache.
  */
-bool cache_return(struct span *span, uint32_t slot);
+bool cache_return(struct span *span, uint32_t word, uint64_t bits);
+
+/*
+ * cache_return_large - free a large block: its span is gone.
+ * Returns:  false when it was free already.
+ * Context:  mutator, collector.
+ */
+bool cache_return_large(struct span *span);
 
 /*
  * cache_is_free - is a slot that somebody uses as a block free?  May be asked

@@ -15,6 +15,7 @@
 
 #include "base/sys.h"
 #include "heap/meta.h"
+#include "heap/quarantine.h"
 #include "heap/remap.h"
 #include "world/mutator.h"
 
@@ -33,7 +34,7 @@ bool heap_clears;
 _Atomic bool heap_has_condemned;
 
 /* Fixed by heap_set_pressure_hook(). */
-static void (*pressure_hook)(size_t);
+static void (*pressure_hook)(size_t, size_t);
 
 /* Claimed bytes that the hook is told of at once: one span. */
 #define PRESSURE_STEP	UNIT_SIZE
@@ -149,12 +150,21 @@ finish(void *block, size_t size, size_t slack, bool zero, bool fresh)
 }
 
 void
-heap_set_pressure_hook(void (*claimed)(size_t))
+heap_set_pressure_hook(void (*changed)(size_t claimed, size_t quarantined))
 {
-	pressure_hook = claimed;
+	pressure_hook = changed;
 }
 
-/* note_claimed - see heap_set_pressure_hook(). */
+/* note_pressure - see heap_set_pressure_hook(). */
+static NOINLINE void
+note_pressure(struct mutator *m)
+{
+	size_t claimed = m->unpaced, quarantined = m->unpaced_frees;
+
+	m->unpaced = m->unpaced_frees = 0;
+	pressure_hook(claimed, quarantined);
+}
+
 static void
 note_claimed(size_t bytes)
 {
@@ -163,11 +173,20 @@ note_claimed(size_t bytes)
 	if (pressure_hook == NULL || m == NULL)
 		return;
 	m->unpaced += bytes;
-	if (m->unpaced < PRESSURE_STEP)
+	if (m->unpaced >= PRESSURE_STEP)
+		note_pressure(m);
+}
+
+static void
+note_quarantined(size_t bytes)
+{
+	struct mutator *m = mutator_self;
+
+	if (pressure_hook == NULL || m == NULL)
 		return;
-	bytes = m->unpaced;
-	m->unpaced = 0;
-	pressure_hook(bytes);
+	m->unpaced_frees += bytes;
+	if (unlikely(m->unpaced_frees >= PRESSURE_STEP))
+		note_pressure(m);
 }
 
 static COLD void *
@@ -299,20 +318,9 @@ verdict_outside(uintptr_t block)
 static enum heap_verdict
 free_large(struct span *span, uintptr_t block)
 {
-	uint64_t mask;
-
 	if (block != span_base(span))
 		return HEAP_INVALID;
-	mutator_enter(&mask);
-	/* Whoever sets the bit first destroys the span. */
-	if (atomic_fetch_or_explicit(&span->returned[0], 1,
-	    memory_order_acq_rel) & 1) {
-		mutator_leave(mask);
-		return HEAP_DOUBLE_FREE;
-	}
-	span_destroy(span);
-	mutator_leave(mask);
-	return HEAP_DONE;
+	return cache_return_large(span) ? HEAP_DONE : HEAP_DOUBLE_FREE;
 }
 
 /* free_shared - the slot is another thread's, or our cache is in use. */
@@ -329,7 +337,8 @@ free_shared(struct span *span, uintptr_t block)
 	if (span->site != NULL)
 		store_relaxed(&span->site[slot], SITE_NONE);
 	mutator_hold();
-	done = cache_return(span, slot);
+	done = cache_return(span, slot / WORD_BITS,
+			    UINT64_C(1) << (slot % WORD_BITS));
 	mutator_release();
 	arch_pin(block);					/* H1 */
 	return done ? HEAP_DONE : HEAP_DOUBLE_FREE;
@@ -364,6 +373,8 @@ heap_free(void *pointer)
 
 	if (unlikely(span == NULL))
 		return verdict_outside(block);
+	if (unlikely(span_guards))
+		return heap_quarantine(pointer, SITE_UNKNOWN);
 	/* relaxed: only the owner itself finds its own address there. */
 	if (unlikely(load_relaxed(&span->owner) != cache) ||
 	    unlikely(cache_is_busy(cache)))
@@ -399,13 +410,37 @@ find_block(const void *pointer, struct span **ret_span, uint32_t *ret_slot)
 		return verdict_outside(block);
 	*ret_span = span;
 	*ret_slot = 0;
-	if (span_is_large(span))
-		return block == span_base(span) ? HEAP_DONE : HEAP_INVALID;
+	if (span_is_large(span)) {
+		if (block != span_base(span))
+			return HEAP_INVALID;
+		return (load_relaxed(&span->returned[0]) |
+			load_relaxed(&span->quarantined[0])) == 0
+		       ? HEAP_DONE : HEAP_DOUBLE_FREE;
+	}
 	if (!span_has_slot_at(span, block, &slot))
 		return HEAP_INVALID;
-	if (cache_is_free(span, slot))
+	if (cache_is_free(span, slot) || span_is_quarantined(span, slot))
 		return HEAP_DOUBLE_FREE;
 	*ret_slot = slot;
+	return HEAP_DONE;
+}
+
+enum heap_verdict
+heap_quarantine(void *block, uint32_t site)
+{
+	enum heap_verdict verdict;
+	struct span *span;
+	size_t size;
+	uint32_t slot;
+
+	verdict = find_block(block, &span, &slot);
+	if (unlikely(verdict != HEAP_DONE))
+		return verdict;
+	/* Afterwards a large one's span may be gone. */
+	size = span_slot_bytes(span);
+	if (unlikely(!quarantine_put(span, slot, site)))
+		return HEAP_DOUBLE_FREE;
+	note_quarantined(size);
 	return HEAP_DONE;
 }
 
@@ -493,7 +528,10 @@ resize_large(struct span *span, size_t size)
 	bool fits = true;
 
 	mutator_enter(&mask);
-	if (units < span->run_units) {
+	if (units < span->run_units && span_guards) {
+		/* Somebody may point at what is cut off: it stays here. */
+		sys_madvise(tail, span_end(span) - tail, MADV_DONTNEED);
+	} else if (units < span->run_units) {
 		size_t surplus = span->run_units - units;
 
 		span->run_units = units;
@@ -576,12 +614,17 @@ add_span(struct span *span, void *argument)
 		s->used_slots++;
 		s->large_bytes += span->large_bytes;
 		s->used_bytes += span->large_bytes;
+		if (load_relaxed(&span->quarantined[0]) != 0)
+			s->quarantined_bytes += span->large_bytes;
 		return;
 	}
 	for (uint32_t w = 0; w < span->words; w++)
 		free_slots += bits_count(span_word_mask(span, w) &
 			(span_unused(span, w) |
 			 load_relaxed(&span->returned[w])));
+	for (uint32_t w = 0; span_guards && w < span->words; w++)
+		s->quarantined_bytes += span->slot_size * bits_count(
+			load_relaxed(&span->quarantined[w]));
 	s->free_slots += free_slots;
 	s->used_slots += span->slot_count - free_slots;
 	s->used_bytes += (span->slot_count - free_slots) * span->slot_size;

@@ -143,28 +143,6 @@ heap_free_fast(void *pointer)
 	return likely(cache_put(cache, span, slot, block));
 }
 
-/* heap_clear - clear a slot; size is a multiple of SLOT_ALIGN. */
-ALWAYS_INLINE void *
-heap_clear(void *block, size_t size)
-{
-	char *first = block, *last = first + size;
-
-	/* Most are small: two or four stores that overlap. */
-	if (size > 8 * SLOT_ALIGN)
-		return memset(block, 0, size);
-	if (size > 4 * SLOT_ALIGN) {
-		memset(first, 0, 4 * SLOT_ALIGN);
-		memset(last - 4 * SLOT_ALIGN, 0, 4 * SLOT_ALIGN);
-	} else if (size > 2 * SLOT_ALIGN) {
-		memset(first, 0, 2 * SLOT_ALIGN);
-		memset(last - 2 * SLOT_ALIGN, 0, 2 * SLOT_ALIGN);
-	} else {
-		memset(first, 0, SLOT_ALIGN);
-		memset(last - SLOT_ALIGN, 0, SLOT_ALIGN);
-	}
-	return block;
-}
-
 /*
  * heap_alloc - a block of at least size bytes, aligned to 16.
  * Returns: NULL when there is no memory or size exceeds PTRDIFF_MAX.
@@ -175,6 +153,13 @@ void *heap_alloc(size_t size, bool zero);
 void *heap_alloc_aligned(size_t size, size_t alignment);
 
 enum heap_verdict heap_free(void *block);
+
+/*
+ * heap_quarantine - the same where freed blocks are guarded: heap_free() is
+ * this then, without a site.
+ * Units: site, of the call that frees it.
+ */
+enum heap_verdict heap_quarantine(void *block, uint32_t site);
 
 /*
  * heap_resize - give a block a new size, in place where it can be.
@@ -209,10 +194,12 @@ void heap_limit(size_t limit);
 
 /*
  * heap_set_pressure_hook - called, outside of mutator_hold(), with the bytes
- * that a thread has claimed since it was last called, now and then.
+ * that a thread has claimed and put into quarantine since it was last called,
+ * now and then.
  * Context: early, one thread.
  */
-void heap_set_pressure_hook(void (*claimed)(size_t bytes));
+void heap_set_pressure_hook(void (*changed)(size_t claimed,
+					    size_t quarantined));
 
 /*
  * heap_uncondemn - a block is about to be freed.
@@ -223,8 +210,9 @@ bool heap_uncondemn(const void *block, uint32_t *ret_site);
 /* What the statistics interfaces of malloc tell. */
 struct heap_statistics {
 	size_t mapped_bytes;	/* in runs that hold memory */
-	size_t used_bytes;	/* in slots that the program holds */
+	size_t used_bytes;	/* in slots that are not free */
 	size_t used_slots;
+	size_t quarantined_bytes;	/* of used_bytes: freed, held back */
 	size_t free_slots;
 	size_t large_blocks;
 	size_t large_bytes;

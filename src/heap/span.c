@@ -40,6 +40,8 @@ static_assert(offsetof(struct span, next) == 64 &&
  */
 #define WINDOW_SIZE	(8 * KIB)
 
+bool span_guards;
+
 static struct {
 	/* Guarded by lock. */
 	struct lock lock;
@@ -66,14 +68,21 @@ layout(struct span *span, char *memory, bool with_sites)
 	used += bitmap;
 	span->quarantined = (_Atomic uint64_t *)(memory + used);
 	used += bitmap;
+	span->spoiled = (uint64_t *)(memory + used);
+	used += bitmap;
 	span->scratch = (uint64_t *)(memory + used);
 	used += bitmap;
 	span->heads = (uint64_t *)(memory + used);
 	used += bitmap;
 	span->slack = NULL;
 	span->site = NULL;
+	span->freed_site = NULL;
 	if (!with_sites)
 		return used;
+	if (span_guards) {
+		span->freed_site = (_Atomic uint32_t *)(memory + used);
+		used += span->slot_count * sizeof(uint32_t);
+	}
 	span->site = (_Atomic uint32_t *)(memory + used);
 	used += span->slot_count * sizeof(uint32_t);
 	span->slack = (_Atomic uint16_t *)(memory + used);
@@ -212,14 +221,21 @@ span_expect_protected(void)
 }
 
 void
-span_destroy(struct span *span)
+span_unprotect(struct span *span)
 {
 	size_t size = span->run_units << UNIT_SHIFT;
 
-	if (unlikely(load_relaxed(&may_be_protected)) && span_is_large(span)) {
-		sys_mprotect(span->run, size, PROT_READ | PROT_WRITE);
-		blind_note(span->run, span->run + size, false);
-	}
+	if (likely(!load_relaxed(&may_be_protected)))
+		return;
+	sys_mprotect(span->run, size, PROT_READ | PROT_WRITE);
+	blind_note(span->run, span->run + size, false);
+}
+
+void
+span_destroy(struct span *span)
+{
+	if (span_is_large(span))
+		span_unprotect(span);
 	arena_give(span->run, span->run_units);
 	struct_release(span);
 }

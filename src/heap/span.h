@@ -15,7 +15,10 @@
  *                atomic AND
  *   reclaimed    sweep, atomic OR; owner at       free because sweep reclaimed
  *                claim, atomic AND                it, not because it was freed
- *   quarantined  anyone, atomic OR                freed, held back (guard)
+ *   quarantined  who frees, atomic OR; the        freed, held back (guard):
+ *                collector, atomic AND            quarantine.c
+ *   spoiled      the collector                    written to in quarantine,
+ *                                                 and that was told
  *   scratch      the collector                    visited while leaks are told
  *                                                 direct from indirect
  *   heads        the collector                    may be the head of leaks
@@ -30,6 +33,8 @@
 
 #include "base/arch.h"
 #include "heap/arena.h"
+
+#include <string.h>
 
 struct cache;
 
@@ -109,6 +114,8 @@ struct span {
 	_Atomic uint64_t *mark;
 	_Atomic uint64_t *reclaimed;
 	_Atomic uint64_t *quarantined;
+	_Atomic uint32_t *freed_site;	/* with sites, where span_guards is */
+	uint64_t *spoiled;
 	uint64_t *scratch;
 	uint64_t *heads;
 	uintptr_t run;			/* first unit; base may lie behind it */
@@ -141,6 +148,12 @@ struct span {
 #define SITE_FIRST	16u
 
 /*
+ * What is freed goes into quarantine (quarantine.c).
+ * Fixed before the first span is cut.
+ */
+extern bool span_guards HIDDEN;
+
+/*
  * span_create - cut a run into slots of a class, all free.
  * Returns:  NULL when there is no memory.
  * Context:  mutator inside mutator_hold().
@@ -167,6 +180,9 @@ void span_destroy(struct span *span);
  * libc's large blocks: their pages are made writable again from now on.
  */
 void span_expect_protected(void);
+
+/* span_unprotect - see to it that a large span's pages can be written. */
+void span_unprotect(struct span *span);
 
 /*
  * span_defer - keep the structs of spans that are destroyed from now on as
@@ -311,6 +327,36 @@ span_unused(const struct span *span, uint32_t word)
 	uint64_t bits = __atomic_load_n(&own->free, __ATOMIC_ACQUIRE);
 
 	return bits | __atomic_load_n(&own->claimed, __ATOMIC_RELAXED);
+}
+
+/* span_is_quarantined - is a slot held back? */
+ALWAYS_INLINE bool
+span_is_quarantined(const struct span *span, size_t slot)
+{
+	return bits_has(load_relaxed(&span->quarantined[slot / WORD_BITS]),
+			slot % WORD_BITS);
+}
+
+/* span_clear_slot - clear a slot; size is a multiple of SLOT_ALIGN. */
+ALWAYS_INLINE void *
+span_clear_slot(void *block, size_t size)
+{
+	char *first = block, *last = first + size;
+
+	/* Most are small: two or four stores that overlap. */
+	if (size > 8 * SLOT_ALIGN)
+		return memset(block, 0, size);
+	if (size > 4 * SLOT_ALIGN) {
+		memset(first, 0, 4 * SLOT_ALIGN);
+		memset(last - 4 * SLOT_ALIGN, 0, 4 * SLOT_ALIGN);
+	} else if (size > 2 * SLOT_ALIGN) {
+		memset(first, 0, 2 * SLOT_ALIGN);
+		memset(last - 2 * SLOT_ALIGN, 0, 2 * SLOT_ALIGN);
+	} else {
+		memset(first, 0, SLOT_ALIGN);
+		memset(last - SLOT_ALIGN, 0, SLOT_ALIGN);
+	}
+	return block;
 }
 
 /* span_note - keep what reports need of a block just allocated. */

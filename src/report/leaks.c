@@ -24,19 +24,14 @@
 #include "collect/candidate.h"
 #include "collect/grey.h"
 #include "heap/blind.h"
-#include "heap/meta.h"
 #include "report/held.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define TABLE_MIN	64u
-
 /* Guarded by RANK_CYCLE. */
 static struct {
-	struct leak_group *table;	/* open addressing; blocks 0: empty */
-	size_t table_size;		/* a power of two */
-	size_t group_count;
+	struct groups groups;
 	bool is_second_pass;
 	enum leaks_choice_of choice;
 	void (*visit)(const struct block *, bool);
@@ -49,6 +44,8 @@ is_white(const struct span *span, uint32_t slot)
 {
 	uint64_t bit = UINT64_C(1) << (slot % WORD_BITS);
 
+	if (span_guards && span_is_quarantined(span, slot))
+		return false;
 	/*
 	 * The site first: a thread that claims the slot meanwhile marks it
 	 * before it notes the site.  acquire, with release in span_note().
@@ -79,58 +76,14 @@ reach(const struct block *b)
 	return true;
 }
 
-/* group_of - where the leaks of a site and kind are, or would be, counted. */
-static struct leak_group *
-group_of(struct leak_group *table, size_t size, uint32_t site, bool is_direct)
-{
-	size_t i = bits_mix((uint64_t)site << 1 | is_direct) & (size - 1);
-
-	while (table[i].blocks != 0 &&
-	       (table[i].site != site || table[i].is_direct != is_direct))
-		i = (i + 1) & (size - 1);
-	return &table[i];
-}
-
-static bool
-grow_table(void)
-{
-	size_t size = MAX(2 * leaks.table_size, TABLE_MIN);
-	struct leak_group *table = meta_map(size * sizeof(*table));
-
-	if (table == NULL)
-		return false;
-	for (size_t i = 0; i < leaks.table_size; i++) {
-		const struct leak_group *g = &leaks.table[i];
-
-		if (g->blocks != 0)
-			*group_of(table, size, g->site, g->is_direct) = *g;
-	}
-	if (leaks.table != NULL)
-		meta_unmap(leaks.table, leaks.table_size * sizeof(*table));
-	leaks.table = table;
-	leaks.table_size = size;
-	return true;
-}
-
 static void
 count_block(const struct block *b, bool is_direct)
 {
-	uint32_t site = span_site(b->span, b->slot);
-	struct leak_group *g;
-
-	if (2 * (leaks.group_count + 1) > leaks.table_size && !grow_table() &&
-	    leaks.group_count + 1 >= leaks.table_size) {
+	if (!groups_add(&leaks.groups, span_site(b->span, b->slot), is_direct,
+			span_requested(b->span, b->slot))) {
 		leaks.has_overflowed = true;
 		return;
 	}
-	g = group_of(leaks.table, leaks.table_size, site, is_direct);
-	if (g->blocks == 0) {
-		g->site = site;
-		g->is_direct = is_direct;
-		leaks.group_count++;
-	}
-	g->blocks++;
-	g->bytes += span_requested(b->span, b->slot);
 	if (leaks.visit != NULL)
 		leaks.visit(b, is_direct);
 }
@@ -228,65 +181,13 @@ clear_scratch(struct span *span, void *unused)
 	memset(span->heads, 0, span->words * sizeof(*span->heads));
 }
 
-static int
-compare_groups(const void *left, const void *right)
-{
-	const struct leak_group *a = left, *b = right;
-
-	if (a->is_direct != b->is_direct)
-		return a->is_direct ? -1 : 1;
-	if (a->bytes != b->bytes)
-		return a->bytes > b->bytes ? -1 : 1;
-	return a->site < b->site ? -1 : a->site > b->site;
-}
-
-/* sift_down - part of heapsort; libc's qsort allocates. */
-static void
-sift_down(struct leak_group *groups, size_t root, size_t count)
-{
-	for (;;) {
-		size_t child = 2 * root + 1;
-		struct leak_group swap;
-
-		if (child >= count)
-			return;
-		if (child + 1 < count &&
-		    compare_groups(&groups[child], &groups[child + 1]) < 0)
-			child++;
-		if (compare_groups(&groups[root], &groups[child]) >= 0)
-			return;
-		swap = groups[root];
-		groups[root] = groups[child];
-		groups[child] = swap;
-		root = child;
-	}
-}
-
-static void
-sort_groups(struct leak_group *groups, size_t count)
-{
-	for (size_t i = count / 2; i-- > 0;)
-		sift_down(groups, i, count);
-	for (size_t end = count; end-- > 1;) {
-		struct leak_group swap = groups[0];
-
-		groups[0] = groups[end];
-		groups[end] = swap;
-		sift_down(groups, 0, end);
-	}
-}
-
 int
 leaks_collect(enum leaks_choice_of choice,
 	      void (*visit)(const struct block *, bool))
 {
-	size_t packed = 0;
-
 	memset(&leaks, 0, sizeof(leaks));
 	leaks.choice = choice;
 	leaks.visit = visit;
-	if (!grow_table())
-		return -ENOMEM;
 	arena_for_each_span(clear_scratch, NULL);
 	arena_for_each_span(search_span, NULL);
 	leaks.is_second_pass = true;
@@ -295,25 +196,19 @@ leaks_collect(enum leaks_choice_of choice,
 		leaks_release();
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < leaks.table_size; i++)
-		if (leaks.table[i].blocks != 0)
-			leaks.table[packed++] = leaks.table[i];
-	sort_groups(leaks.table, packed);
+	groups_sort(&leaks.groups);
 	return 0;
 }
 
 const struct leak_group *
 leaks_groups(size_t *ret_count)
 {
-	*ret_count = leaks.group_count;
-	return leaks.table;
+	*ret_count = leaks.groups.count;
+	return leaks.groups.table;
 }
 
 void
 leaks_release(void)
 {
-	if (leaks.table != NULL)
-		meta_unmap(leaks.table,
-			   leaks.table_size * sizeof(*leaks.table));
-	memset(&leaks, 0, sizeof(leaks));
+	groups_release(&leaks.groups);
 }

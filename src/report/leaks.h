@@ -6,17 +6,7 @@
 #define BILGE_LEAKS_H
 
 #include "collect/candidate.h"
-
-/* The leaks of one site and kind. */
-struct leak_group {
-	uint32_t site;
-	bool is_direct;
-	uint64_t bytes;		/* as the program asked for */
-	uint64_t blocks;
-	/* Not of leaks.c: from the ledger, where reports need it. */
-	uint64_t first_ns;
-	uint64_t reclaimed_bytes;
-};
+#include "report/groups.h"
 
 /* Which white blocks count: all, or those that are not condemned yet. */
 enum leaks_choice_of { LEAKS_ALL, LEAKS_NEW };

@@ -312,6 +312,16 @@ put_frames(struct fmt *f, const uintptr_t *frames, uint32_t count)
 	put_stack(f, "frames", frames, count);
 }
 
+/* put_site - the call stack of a site; none is an empty one. */
+static void
+put_site(struct fmt *f, const char *key, uint32_t site)
+{
+	const struct stack *stack = depot_stack(site);
+
+	put_stack(f, key, stack != NULL ? stack->frames : NULL,
+		  stack != NULL ? stack->count : 0);
+}
+
 /* note_modules - see to it that all modules of these frames are known. */
 static void
 note_modules(const uintptr_t *frames, uint32_t count)
@@ -446,7 +456,7 @@ write_end(struct record *r, int exit_status)
 	put_number(f, "reclaimed_blocks", stats.reclaimed_blocks);
 	put_number(f, "resurrected_blocks", load_relaxed(&stats.resurrected));
 	put_number(f, "misuses", load_relaxed(&stats.misuses));
-	put_number(f, "quarantined_bytes", 0);
+	put_number(f, "quarantined_bytes", stats.quarantined_bytes);
 	put_number(f, "heap_bytes", arena_used_bytes());
 	put_number(f, "heap_peak_bytes", arena_peak_bytes());
 	fmt_print(f, ",\"cycles\":{\"count\":%lu,\"abandoned\":%lu,"
@@ -484,6 +494,81 @@ record_leaks(struct record *other, const struct leak_group *groups,
 		write_leak(&record.file, &groups[i], now);
 		if (other != NULL)
 			write_leak(other, &groups[i], now);
+	}
+	lock_release(&record.lock);
+}
+
+static void
+note_site(uint32_t site)
+{
+	const struct stack *stack = depot_stack(site);
+
+	if (stack != NULL)
+		note_modules(stack->frames, stack->count);
+}
+
+static void
+write_overwritten(struct record *r, const void *argument)
+{
+	const struct overwrite *o = argument;
+	struct event e;
+
+	note_site(o->site);
+	note_site(o->freed_site);
+	record_say_modules(r);
+	if (!record_begin_event(&e, r, "misuse"))
+		return;
+	record_put_time(&e.fmt, "time", sys_realtime_ns());
+	fmt_print(&e.fmt, ",\"function\":\"\",\"address\":\"%p\","
+		  "\"what\":\"write after free\"", (void *)o->address);
+	put_number(&e.fmt, "size", o->size);
+	put_number(&e.fmt, "at", o->offset);
+	put_site(&e.fmt, "frames", o->site);
+	put_site(&e.fmt, "freed_by", o->freed_site);
+	record_end_event(&e);
+}
+
+void
+record_overwritten(struct record *other, const struct overwrite *overwrite)
+{
+	if (other == NULL) {
+		record_write(write_overwritten, overwrite);
+		return;
+	}
+	lock_acquire(&record.lock);
+	write_overwritten(other, overwrite);
+	lock_release(&record.lock);
+}
+
+static void
+write_quarantined(struct record *r, const void *argument)
+{
+	const struct leak_group *g = argument;
+	struct event e;
+
+	if (!goes_somewhere(r))
+		return;
+	note_site(g->site);
+	record_say_modules(r);
+	if (!record_begin_event(&e, r, "quarantined"))
+		return;
+	record_put_time(&e.fmt, "time", sys_realtime_ns());
+	put_number(&e.fmt, "site", g->site);
+	put_number(&e.fmt, "bytes", g->bytes);
+	put_number(&e.fmt, "blocks", g->blocks);
+	put_site(&e.fmt, "frames", g->site);
+	record_end_event(&e);
+}
+
+void
+record_quarantined(struct record *other, const struct leak_group *groups,
+		   size_t count)
+{
+	lock_acquire(&record.lock);
+	for (size_t i = 0; i < count; i++) {
+		write_quarantined(&record.file, &groups[i]);
+		if (other != NULL)
+			write_quarantined(other, &groups[i]);
 	}
 	lock_release(&record.lock);
 }

@@ -30,6 +30,13 @@
  *        program "freed" it.  frames: where it was allocated.
  *   {"event":"misuse","time":T,"function":"free","address":A,
  *    "what":"double free","frames":[...]}
+ *        "what":"write after free": the block in quarantine at this address, of
+ *        "size" bytes, was written to at "at", an offset; frames: where it was
+ *        allocated, "freed_by": where it was freed; "function" is "".
+ *   {"event":"quarantined","time":T,"site":7,"bytes":100,"blocks":2,
+ *    "frames":[...]}
+ *        freed blocks that pointers still lead to, by where they were
+ *        allocated; written at the end.
  *   "why", "thread", "mappings", "site", "held", "lost"
  *        what holds each block: report/why.h.
  *   {"event":"end","time":T,"exit_status":0,"leaked_bytes":0, ... }
@@ -85,6 +92,22 @@ void record_end_to(struct record *record, int exit_status);
  */
 void record_resurrected(uint32_t site, uintptr_t address, const char *how,
 			uintptr_t pc);
+
+/* A block in quarantine that was written to. */
+struct overwrite {
+	uintptr_t address;
+	size_t size;			/* bytes the program had asked for */
+	size_t offset;			/* of the first word that was written */
+	uint32_t site, freed_site;
+};
+
+/* record_overwritten - to the file if other is NULL, else to that alone. */
+void record_overwritten(struct record *other,
+			const struct overwrite *overwrite);
+
+/* record_quarantined - what of the quarantine is pointed at. */
+void record_quarantined(struct record *other, const struct leak_group *groups,
+			size_t count);
 
 /* record_is_kept - is there a file that somebody asked for? */
 bool record_is_kept(void);

@@ -10,6 +10,7 @@
 
 #include "base/panic.h"
 #include "base/sys.h"
+#include "collect/guard.h"
 #include "heap/meta.h"
 #include "report/held.h"
 #include "report/ledger.h"
@@ -104,11 +105,9 @@ static void
 print_report(struct record *memory, const struct leak_group *groups,
 	     size_t count)
 {
-	int fd;
+	int fd = open_report();
 
-	if (count == 0)
-		return;
-	fd = open_report();
+
 	if (fd < 0)
 		return;
 	if (memory == NULL || memory->has_failed ||
@@ -227,6 +226,21 @@ tell_growth(const struct cycle_report *report)
 	tell_text(grown, grown_count);
 }
 
+/* tell_quarantine - Units: memory, NULL: only the record is told. */
+static void
+tell_quarantine(struct record *memory)
+{
+	const struct overwrite *overwrites;
+	const struct leak_group *kept;
+	size_t count;
+
+	overwrites = guard_overwrites(&count);
+	for (size_t i = 0; memory != NULL && i < count; i++)
+		record_overwritten(memory, &overwrites[i]);
+	kept = guard_kept(&count);
+	record_quarantined(memory, kept, count);
+}
+
 size_t
 tell_all(int exit_status)
 {
@@ -234,21 +248,24 @@ tell_all(int exit_status)
 	struct leak_group *merged;
 	struct record memory;
 	bool has_memory;
-	size_t count, merged_bytes = 0;
+	size_t count, misuses, merged_bytes = 0;
 
 	groups = leaks_groups(&count);
 	merged = with_reclaimed(groups, count, &count, &merged_bytes);
 	if (merged != NULL)
 		groups = merged;
 	sum_up(groups, count);
-	has_memory = count > 0 && record_open_memory(&memory);
+	guard_overwrites(&misuses);
+	has_memory = count + misuses > 0 && record_open_memory(&memory);
 	if (has_memory)
 		record_start(&memory);
 	record_leaks(has_memory ? &memory : NULL, groups, count);
+	tell_quarantine(has_memory ? &memory : NULL);
 	if (held_get() != NULL)
 		why_write(held_get());
 	record_end(has_memory ? &memory : NULL, exit_status);
-	print_report(has_memory ? &memory : NULL, groups, count);
+	if (count + misuses > 0)
+		print_report(has_memory ? &memory : NULL, groups, count);
 	if (has_memory)
 		sys_close(memory.fd);
 	if (merged != NULL)

@@ -308,10 +308,11 @@ set_mode_defaults(void)
 {
 	struct options *o = &sealed.options;
 
+	if ((o->leaks == LEAKS_RECLAIM || o->free == FREE_GUARD) &&
+	    !options_is_given("SAMPLE"))
+		o->sample = 512 * KIB;
 	if (o->leaks != LEAKS_RECLAIM)
 		return;
-	if (!options_is_given("SAMPLE"))
-		o->sample = 512 * KIB;
 	if (!options_is_given("PERCENT"))
 		o->percent = 100;
 	if (!options_is_given("INTERVAL"))
@@ -327,10 +328,6 @@ options_parse(char *const *environment)
 		if (strncmp(*environment, "BILGE_", 6) == 0)
 			parse_variable(*environment);
 	set_mode_defaults();
-	if (options->free == FREE_GUARD) {
-		say("BILGE_FREE=guard has no effect in this version");
-		sealed.options.free = FREE_NOW;
-	}
 	sys_mprotect((uintptr_t)&sealed, sizeof(sealed), PROT_READ);
 }
 
@@ -383,8 +380,15 @@ options_print_help(void)
 bool
 options_want_cycles(void)
 {
-	return options->percent != OPTION_OFF ||
-	       options->limit != OPTION_OFF || options->interval != 0;
+	return options_want_leak_cycles() || options->free == FREE_GUARD;
+}
+
+bool
+options_want_leak_cycles(void)
+{
+	return options->leaks != LEAKS_IGNORE &&
+	       (options->percent != OPTION_OFF ||
+		options->limit != OPTION_OFF || options->interval != 0);
 }
 
 void

@@ -49,8 +49,12 @@ void options_parse(char *const *environment);
 /* options_is_given - did the user set this one?  Units: its name. */
 bool options_is_given(const char *name);
 
-/* options_want_cycles - is the running program to be collected? */
+/*
+ * options_want_cycles - is the running program to be marked, now and then?
+ * options_want_leak_cycles - to find leaks, that is?
+ */
 bool options_want_cycles(void);
+bool options_want_leak_cycles(void);
 
 /* options_print_help - every setting with its value here, on standard error. */
 void options_print_help(void);

@@ -51,6 +51,7 @@ struct stats {
 	const char *barrier;		/* the name of the one in use */
 	uint64_t reclaimed_bytes;
 	uint64_t reclaimed_blocks;
+	uint64_t quarantined_bytes;	/* of slots, at the end */
 	/* Atomic: relaxed, a count and nothing else. */
 	_Atomic uint64_t misuses;
 	_Atomic uint64_t resurrected;

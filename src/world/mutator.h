@@ -36,7 +36,9 @@ struct mutator {
 	 * there, what was below would stay in it and look like pointers.
 	 */
 	uintptr_t frames[MUTATOR_FRAMES_MAX];
-	size_t unpaced;			/* bytes the pacer has not heard of */
+	/* Bytes that the pacer has not heard of: claimed, quarantined. */
+	size_t unpaced;
+	size_t unpaced_frees;
 
 	/* Guarded by RANK_MUTATORS. */
 	enum mutator_state state;

@@ -9,6 +9,8 @@
 #	bilge-depth0  PRELOAD_LIB with BILGE_DEPTH=0: leaks, but no call stacks
 #	bilge         PRELOAD_LIB as it comes
 #	bilge-reclaim PRELOAD_LIB with BILGE_LEAKS=reclaim
+#	bilge-guard   PRELOAD_LIB with BILGE_FREE=guard and BILGE_LEAKS=ignore
+#	bilge-guard-report  PRELOAD_LIB with BILGE_FREE=guard
 #	bilge-uffd    ... and this barrier; also bilge-mprotect, bilge-stop
 #	bdwgc         bdwgc_redirect.so: libgc in the place of malloc
 #	go            no preload: a program of its own, where there is one
@@ -57,6 +59,10 @@ peer_settings()
 		settings=(BILGE_LEAKS=reclaim "BILGE_BARRIER=${1#bilge-}") ;;
 	bilge-ignore)
 		settings=(BILGE_LEAKS=ignore) ;;
+	bilge-guard)
+		settings=(BILGE_FREE=guard BILGE_LEAKS=ignore) ;;
+	bilge-guard-report)
+		settings=(BILGE_FREE=guard) ;;
 	bilge-depth[0-9]*)
 		settings=("BILGE_DEPTH=${1#bilge-depth}") ;;
 	*)

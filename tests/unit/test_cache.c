@@ -286,7 +286,8 @@ START_TEST(test_returned_twice)
 	ck_assert(!cache_is_free(span, slot));
 	run_thread(free_one, p);
 	ck_assert(cache_is_free(span, slot));
-	ck_assert(!cache_return(span, slot));
+	ck_assert(!cache_return(span, slot / WORD_BITS,
+				UINT64_C(1) << slot % WORD_BITS));
 	ck_assert_int_eq(heap_free(p), HEAP_DOUBLE_FREE);
 	ck_assert_uint_eq(unit_check_heap(), 0);
 	/* Given out once at most: as many slots are taken as were asked for. */
@@ -309,7 +310,8 @@ START_TEST(test_claimed_is_free)
 		bool is_p = span_slot_addr(span, s) == (uintptr_t)p;
 
 		expect(cache_is_free(span, s) == !is_p);
-		expect(cache_return(span, s) == is_p);
+		expect(cache_return(span, s / WORD_BITS,
+				    UINT64_C(1) << s % WORD_BITS) == is_p);
 	}
 }
 END_TEST

@@ -98,7 +98,8 @@ START_TEST(test_free_slots)
 	for (slot = span_slot_addr(span, span->slot_count);
 	     slot < span->run + (span->run_units << UNIT_SHIFT); slot += 8)
 		expect(!is_any(slot));
-	cache_return(span, span_slot_of(span, p));
+	cache_return(span, span_slot_of(span, p) / WORD_BITS,
+		     UINT64_C(1) << span_slot_of(span, p) % WORD_BITS);
 	expect(!is_any(p));
 }
 END_TEST
