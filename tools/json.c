@@ -160,10 +160,19 @@ add_frame(json_t *frames, struct frame *frame)
 }
 
 static json_t *
+frames_of(struct frame *from, size_t count)
+{
+	json_t *frames = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		add_frame(frames, &from[i]);
+	return frames;
+}
+
+static json_t *
 leak(const struct leak *from)
 {
 	json_t *object = json_object();
-	json_t *frames = json_array();
 
 	render_put(object, "id", json_sprintf("%016" PRIx64, from->id));
 	render_put_text(object, "kind",
@@ -172,9 +181,38 @@ leak(const struct leak *from)
 	put_number(object, "blocks", from->blocks);
 	render_put_text(object, "first_seen", from->first_seen);
 	put_number(object, "reclaimed_bytes", from->reclaimed_bytes);
-	for (size_t i = 0; i < from->frame_count; i++)
-		add_frame(frames, &from->frames[i]);
-	render_put(object, "frames", frames);
+	render_put(object, "frames",
+	    frames_of(from->frames, from->frame_count));
+	return object;
+}
+
+static json_t *
+misuse(const struct misuse *from)
+{
+	json_t *object = json_object();
+
+	render_put_text(object, "what", from->what);
+	render_put_text(object, "function", from->function);
+	render_put_hex(object, "address", from->address);
+	put_number(object, "size", from->size);
+	put_number(object, "at", from->at);
+	render_put(object, "frames",
+	    frames_of(from->frames, from->frame_count));
+	render_put(object, "freed_by",
+	    frames_of(from->freed_by, from->freed_count));
+	return object;
+}
+
+static json_t *
+quarantined(const struct quarantined *from)
+{
+	json_t *object = json_object();
+
+	render_put(object, "id", json_sprintf("%016" PRIx64, from->id));
+	put_number(object, "bytes", from->bytes);
+	put_number(object, "blocks", from->blocks);
+	render_put(object, "frames",
+	    frames_of(from->frames, from->frame_count));
 	return object;
 }
 
@@ -183,14 +221,23 @@ json_render(struct record *record, size_t top, FILE *out)
 {
 	json_t *object = json_object();
 	json_t *leaks = json_array();
+	json_t *misuses = json_array();
+	json_t *kept = json_array();
 
 	for (size_t i = 0; i < record->leak_count && i < top; i++)
 		json_array_append_new(leaks, leak(&record->leaks[i]));
+	for (size_t i = 0; i < record->misuse_count; i++)
+		json_array_append_new(misuses, misuse(&record->misuses[i]));
+	for (size_t i = 0; i < record->quarantined_count && i < top; i++)
+		json_array_append_new(kept,
+		    quarantined(&record->quarantined[i]));
 	render_put_text(object, "schema", "bilge-1");
 	render_put(object, "process", process(record));
 	render_put(object, "summary", summary(record));
 	render_put(object, "cycles", cycles(record));
 	render_put(object, "leaks", leaks);
+	render_put(object, "misuses", misuses);
+	render_put(object, "quarantined", kept);
 	render_put(object, "suppressions", json_array());
 	render_json(object, out);
 }

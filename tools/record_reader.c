@@ -154,9 +154,9 @@ frame_is_own(const struct frame *frame)
 
 static void
 read_frames(const struct record *record, const json_t *event,
-    struct frame **ret_frames, size_t *ret_count)
+    const char *name, struct frame **ret_frames, size_t *ret_count)
 {
-	const json_t *json = json_object_get(event, "frames");
+	const json_t *json = json_object_get(event, name);
 	size_t count = json_array_size(json);
 	struct frame *frames = cmd_alloc(count * sizeof(*frames));
 	size_t used = 0;
@@ -239,13 +239,19 @@ clear(struct record *record)
 		free(record->misuses[i].what);
 		destroy_frames(record->misuses[i].frames,
 		    record->misuses[i].frame_count);
+		destroy_frames(record->misuses[i].freed_by,
+		    record->misuses[i].freed_count);
 	}
+	for (size_t i = 0; i < record->quarantined_count; i++)
+		destroy_frames(record->quarantined[i].frames,
+		    record->quarantined[i].frame_count);
 	for (size_t i = 0; i < record->argument_count; i++)
 		free(record->argv[i]);
 	free(record->argv);
 	free(record->modules);
 	free(record->leaks);
 	free(record->misuses);
+	free(record->quarantined);
 	free(record->exe);
 	free(record->barrier);
 	json_decref(record->cycles);
@@ -306,7 +312,8 @@ read_leak(struct record *record, const json_t *event)
 	leak->blocks = get_number(event, "blocks");
 	leak->reclaimed_bytes = get_number(event, "reclaimed_bytes");
 	leak->first_seen = get_text(event, "first_seen");
-	read_frames(record, event, &leak->frames, &leak->frame_count);
+	read_frames(record, event, "frames", &leak->frames,
+	    &leak->frame_count);
 	leak->id = stack_id(leak->frames, leak->frame_count);
 }
 
@@ -321,7 +328,26 @@ read_misuse(struct record *record, const json_t *event)
 	misuse->function = get_text(event, "function");
 	misuse->what = get_text(event, "what");
 	get_address(event, "address", &misuse->address);
-	read_frames(record, event, &misuse->frames, &misuse->frame_count);
+	misuse->size = get_number(event, "size");
+	misuse->at = get_number(event, "at");
+	read_frames(record, event, "frames", &misuse->frames,
+	    &misuse->frame_count);
+	read_frames(record, event, "freed_by", &misuse->freed_by,
+	    &misuse->freed_count);
+}
+
+static void
+read_quarantined(struct record *record, const json_t *event)
+{
+	struct quarantined *q;
+
+	record->quarantined = record_append(record->quarantined,
+	    &record->quarantined_count, sizeof(*record->quarantined));
+	q = &record->quarantined[record->quarantined_count - 1];
+	q->bytes = get_number(event, "bytes");
+	q->blocks = get_number(event, "blocks");
+	read_frames(record, event, "frames", &q->frames, &q->frame_count);
+	q->id = stack_id(q->frames, q->frame_count);
 }
 
 static void
@@ -355,6 +381,8 @@ read_event(struct record *record, const json_t *event, const char *name)
 		read_leak(record, event);
 	} else if (strcmp(name, "misuse") == 0) {
 		read_misuse(record, event);
+	} else if (strcmp(name, "quarantined") == 0) {
+		read_quarantined(record, event);
 	} else if (strcmp(name, "resurrected") == 0) {
 		record->totals[TOTAL_RESURRECTED_BLOCKS] +=
 		    get_number(event, "blocks");

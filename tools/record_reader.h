@@ -53,9 +53,23 @@ struct leak {
 };
 
 struct misuse {
-	char *function;
+	char *function;			/* "" where no call was wrong */
 	char *what;
 	uint64_t address;
+	/* Of a write to a freed block: its size, and where it was written. */
+	long long size;
+	long long at;
+	struct frame *frames;		/* of such a block: where allocated */
+	size_t frame_count;
+	struct frame *freed_by;
+	size_t freed_count;
+};
+
+/* Freed blocks that pointers lead to, by where they were allocated. */
+struct quarantined {
+	uint64_t id;			/* as a leak's */
+	long long bytes;
+	long long blocks;
 	struct frame *frames;
 	size_t frame_count;
 };
@@ -97,6 +111,8 @@ struct record {
 	size_t leak_count;
 	struct misuse *misuses;
 	size_t misuse_count;
+	struct quarantined *quarantined;	/* as in the record */
+	size_t quarantined_count;
 
 	struct held *held;		/* NULL: what holds blocks is not known */
 

@@ -69,20 +69,48 @@ print_leak(struct leak *leak, const struct style *style, FILE *out)
 	print_frames(leak->frames, leak->frame_count, out);
 }
 
+static void
+print_misuse(const struct record *record, struct misuse *misuse,
+    const struct style *style, FILE *out)
+{
+	fprintf(out, "%s==%lld==ERROR: bilge: %s of 0x%" PRIx64, style->error,
+	    record->pid, misuse->what, misuse->address);
+	if (misuse->freed_count == 0 && misuse->size == 0) {
+		fprintf(out, " in %s%s\n", misuse->function, style->plain);
+		print_frames(misuse->frames, misuse->frame_count, out);
+		return;
+	}
+	fprintf(out, ", %lld byte(s) into a block of %lld%s\n", misuse->at,
+	    misuse->size, style->plain);
+	fputs("freed by:\n", out);
+	print_frames(misuse->freed_by, misuse->freed_count, out);
+	fputs("allocated from:\n", out);
+	print_frames(misuse->frames, misuse->frame_count, out);
+}
+
+static void
+print_quarantined(const struct record *record, size_t top,
+    const struct style *style, FILE *out)
+{
+	for (size_t i = 0; i < record->quarantined_count && i < top; i++) {
+		struct quarantined *q = &record->quarantined[i];
+
+		fprintf(out, "%s%lld byte(s) in %lld freed object(s) still "
+		    "pointed at, allocated from:%s\n", style->leak, q->bytes,
+		    q->blocks, style->plain);
+		print_frames(q->frames, q->frame_count, out);
+	}
+}
+
 void
 text_render(struct record *record, size_t top, bool has_colour, FILE *out)
 {
 	const struct style *style = has_colour ? &colour : &no_colour;
 	const long long *totals = record->totals;
-	struct misuse *misuse;
 
-	for (size_t i = 0; i < record->misuse_count; i++) {
-		misuse = &record->misuses[i];
-		fprintf(out, "%s==%lld==ERROR: bilge: %s of 0x%" PRIx64
-		    " in %s%s\n", style->error, record->pid, misuse->what,
-		    misuse->address, misuse->function, style->plain);
-		print_frames(misuse->frames, misuse->frame_count, out);
-	}
+	for (size_t i = 0; i < record->misuse_count; i++)
+		print_misuse(record, &record->misuses[i], style, out);
+	print_quarantined(record, top, style, out);
 	if (totals[TOTAL_RESURRECTED_BLOCKS] != 0)
 		fprintf(out, "==%lld==bilge: %lld object(s) taken for leaked "
 		    "were used again\n\n", record->pid,

@@ -85,9 +85,17 @@ print_line(const struct cycle_report *r, const struct pacer_plan *plan)
 	fmt_print(&f, " MB in %lu sites, reclaimed ",
 		  (unsigned long)r->sweep.lost_sites);
 	put_mb(&f, r->sweep.reclaimed_bytes);
-	fmt_print(&f, " MB, dirty %lu pages, %lu threads, %s\n",
+	fmt_print(&f, " MB, dirty %lu pages, %lu threads, %s",
 		  (unsigned long)r->dirty_pages, (unsigned long)r->threads,
 		  r->barrier);
+	if (options->free == FREE_GUARD) {
+		fmt_text(&f, ", quarantine ");
+		put_mb(&f, r->quarantined_before);
+		fmt_text(&f, "->");
+		put_mb(&f, r->guard.kept_bytes);
+		fmt_text(&f, " MB");
+	}
+	fmt_char(&f, '\n');
 	fmt_end(&f);
 	sys_write_stderr(line, MIN(f.length, sizeof(line) - 1));
 }
@@ -121,6 +129,8 @@ write_cycle(struct record *record, const void *argument)
 		{ "leaked_sites", r->sweep.lost_sites },
 		{ "reclaimed_bytes", r->sweep.reclaimed_bytes },
 		{ "resurrected_blocks", r->sweep.resurrected_blocks },
+		{ "quarantined_before", r->quarantined_before },
+		{ "quarantined_bytes", r->guard.kept_bytes },
 		{ "dirty_pages", r->dirty_pages },
 		{ "threads", r->threads },
 	};

@@ -20,6 +20,7 @@ bad()
 bad LEAKS sometimes
 bad LEAKS ""
 bad FREE never
+bad QUARANTINE 0
 bad PERCENT -1
 bad LIMIT 12Q
 bad INTERVAL 5y
@@ -67,8 +68,8 @@ run BILGE=1 exits clean
 quiet
 
 # A good value says nothing.
-for setting in LEAKS=report LEAKS=ignore FREE=now ROOTS=all ROOTS=segments \
-    PAST_END=0 PAST_END=1 TAG_MASK=0 TAG_MASK=ff00000000000000 DEPTH=0 \
+for setting in LEAKS=report LEAKS=ignore FREE=now FREE=guard QUARANTINE=1 \
+    ROOTS=all ROOTS=segments PAST_END=0 PAST_END=1 TAG_MASK=0 TAG_MASK=ff00000000000000 DEPTH=0 \
     DEPTH=128 SAMPLE=1 SAMPLE=512K SAMPLE=1M EXITCODE=0 EXITCODE=255 \
     CHILDREN=0 CHILDREN=1 SIGNAL=SIGUSR1 SIGNAL=12 HELP=0 REPORT=stderr \
     REPORT=none; do

@@ -72,7 +72,8 @@ check_members(json_t *report)
 	json_t *cycles = json_object_get(report, "cycles");
 
 	CHECK(has_members(report,
-	    "schema process summary cycles leaks suppressions "));
+	    "schema process summary cycles leaks misuses "
+	    "quarantined suppressions "));
 	CHECK(has_members(json_object_get(report, "process"),
 	    "pid exe argv exit_status "));
 	CHECK(has_members(json_object_get(report, "summary"),

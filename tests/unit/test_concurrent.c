@@ -218,7 +218,7 @@ run_cycles(void *unused)
 
 	(void)unused;
 	while (!load_relaxed(&is_over)) {
-		int error = cycle_run(true, &report, told);
+		int error = cycle_run(CYCLE_LEAKS, true, &report, told);
 
 		expect(error == 0);
 	}

@@ -54,6 +54,23 @@ START_TEST(test_goal)
 }
 END_TEST
 
+/* A share of what a mark reads, and never less than a mark is worth. */
+START_TEST(test_quarantine)
+{
+	struct pacer_settings s = go;
+
+	s.quarantine = 25;
+	ck_assert_uint_eq(pacer_quarantine(&s, 0), MB);
+	ck_assert_uint_eq(pacer_quarantine(&s, 4 * MB), MB);
+	ck_assert_uint_eq(pacer_quarantine(&s, 100 * MB), 25 * MB);
+	s.quarantine = 1;
+	ck_assert_uint_eq(pacer_quarantine(&s, 1000 * MB), 10 * MB);
+	s.quarantine = 1000000;
+	ck_assert_uint_eq(pacer_quarantine(&s, GIB), 10000 * GIB);
+	ck_assert_uint_gt(pacer_quarantine(&s, UINT64_MAX / 2), NEVER);
+}
+END_TEST
+
 /* Before any cycle: a heap that is worth one. */
 START_TEST(test_first)
 {
@@ -230,6 +247,7 @@ main(void)
 	Suite *suite = suite_create("pacer");
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "goal", test_goal }, { "first", test_first },
+		{ "quarantine", test_quarantine },
 		{ "trigger", test_trigger }, { "clean", test_clean },
 		{ "pending", test_pending }, { "limit", test_limit },
 		{ "interval", test_interval }, { "anything", test_anything },

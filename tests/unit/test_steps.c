@@ -160,7 +160,7 @@ allocate(size_t size, bool zero)
 
 	if (size < heap_noted_end &&
 	    heap_alloc_noted(size, SITE_UNKNOWN, &block, &dirty))
-		return zero && dirty != 0 ? heap_clear(block, dirty) : block;
+		return zero && dirty != 0 ? span_clear_slot(block, dirty) : block;
 	if (!zero && heap_alloc_fast(size, &block))
 		return block;
 	block = heap_alloc(size, zero);
