@@ -289,14 +289,15 @@ PUBLIC struct mallinfo2
 mallinfo2(void)
 {
 	struct heap_statistics s = heap_statistics();
+	size_t held = s.used_bytes - MIN(s.quarantined_bytes, s.used_bytes);
 
 	return (struct mallinfo2){
 		.arena = s.mapped_bytes,
 		.ordblks = s.free_slots,
 		.hblks = s.large_blocks,
 		.hblkhd = s.large_bytes,
-		.uordblks = s.used_bytes,
-		.fordblks = s.mapped_bytes - s.used_bytes,
+		.uordblks = held,
+		.fordblks = s.mapped_bytes - held,
 		.keepcost = s.dirty_bytes,
 	};
 }

@@ -541,7 +541,8 @@ grey_ignored_of_span(struct span *span, void *unused)
 	for (uint32_t slot = 0; slot < span->slot_count; slot++) {
 		struct block b = { span, slot, 0 };
 
-		if (span_site(span, slot) == SITE_IGNORED)
+		if (span_site(span, slot) == SITE_IGNORED &&
+		    !span_is_quarantined(span, slot))
 			mark(&markers[0], &b);
 	}
 }

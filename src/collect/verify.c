@@ -240,7 +240,8 @@ for_each_block(struct span *span, void (*each)(struct block))
 static void
 visit_if_ignored(struct block b)
 {
-	if (span_site(b.span, b.slot) == SITE_IGNORED)
+	if (span_site(b.span, b.slot) == SITE_IGNORED &&
+	    !span_is_quarantined(b.span, b.slot))
 		visit(b, 0);
 }
 

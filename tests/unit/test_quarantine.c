@@ -38,6 +38,7 @@ cycle(void)
 	guard_whiten();
 	pages_open();
 	marker_blacken_claims();
+	marker_grey_ignored();
 	marker_scan_range((uintptr_t)roots, (uintptr_t)(roots + 64));
 	guard_scan_heap(NULL);
 	unit_drain();
@@ -182,6 +183,18 @@ START_TEST(test_freed_meanwhile)
 	expect(!is_held(before) && is_held(during));
 	cycle();
 	expect(!is_held(during));
+}
+END_TEST
+
+/* What the program told us to ignore is let go as soon as it is freed. */
+START_TEST(test_ignored)
+{
+	struct hidden h = unit_hidden_block(64);
+
+	expect(heap_set_site(unit_reveal(h), SITE_IGNORED));
+	expect(heap_free(unit_reveal(h)) == HEAP_DONE);
+	cycle();
+	expect(!is_held(h));
 }
 END_TEST
 
@@ -385,6 +398,7 @@ main(void)
 		{ "used_again", test_used_again, ARRAY_LEN(sizes) },
 		{ "holders", test_holders, 1 },
 		{ "freed_meanwhile", test_freed_meanwhile, 1 },
+		{ "ignored", test_ignored, 1 },
 		{ "twice", test_twice, 1 },
 		{ "resize", test_resize, 1 },
 		{ "locked_pages", test_locked_pages, 1 },
