@@ -252,6 +252,14 @@ drain(uint64_t end_ns)
 	return true;
 }
 
+/* give_up - nobody waits any more for what this thread would have done. */
+static void
+give_up(void)
+{
+	grey_stop();
+	grey_leave();
+}
+
 /* help - what the other members of the crew do while the program runs. */
 static void
 help(void *argument)
@@ -259,9 +267,12 @@ help(void *argument)
 	struct marker *m = marker_of((unsigned)(uintptr_t)argument);
 
 	do
-		while (!marker_drain(m, BUDGET) && !is_wanted())
-			;
-	while (!is_wanted() && grey_wait());
+		while (!marker_drain(m, BUDGET))
+			if (is_wanted()) {
+				give_up();
+				return;
+			}
+	while (grey_wait());
 }
 
 /* mark_together - step 4 on several processors. */
@@ -282,10 +293,11 @@ mark_together(void)
 		return drain(0);
 	grey_join();
 	do
-		if (!drain(0))
+		if (!drain(0)) {
+			give_up();
 			break;
+		}
 	while (grey_wait());
-	grey_stop();
 	for (unsigned i = 1; i <= helpers; i++)
 		crew_join(i);
 	/* What they were given last may have made more of it grey. */
