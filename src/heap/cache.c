@@ -342,18 +342,22 @@ drain_returned(struct cache *cache)
 
 /* ----------------------------------------------------------------- claiming */
 
-/* find_rich - which of these words have enough free slots for a claim? */
+/* find_rich - which of the first words have enough free slots for a claim? */
 static NOINLINE uint64_t
-find_rich(const struct span *span, uint64_t words)
+find_rich(const struct span *span, uint32_t words)
 {
 	unsigned enough = WORD_BITS / (span->slot_size <= SMALL_MAX
 				       ? SLACK_PART_SMALL : SLACK_PART);
 	uint64_t rich = 0;
 
-	for (; words != 0; words &= words - 1) {
-		uint32_t w = bits_ctz(words);
-		bool has = bits_count(span->own[w].free) >= enough;
+	for (uint32_t w = 0; w < words; w++) {
+		uint64_t bits = span->own[w].free;
+		bool has;
 
+		/* Most words, where nothing is freed; few, where much is. */
+		if (bits == 0)
+			continue;
+		has = bits_count(bits) >= enough;
 		/* Not branched on: it cannot be predicted. */
 		rich |= (uint64_t)has << w;
 	}
@@ -373,18 +377,15 @@ ALWAYS_INLINE uint32_t
 find_used(struct span *span, uint64_t *ret_bits)
 {
 	uint32_t w = span->virgin / WORD_BITS, used = span->virgin % WORD_BITS;
-	uint64_t words = span->avail & bits_below(w);
 
-	if (unlikely(bits_has(words & span->full, span->last))) {
+	if (unlikely(bits_has(span->full & bits_below(w), span->last))) {
 		*ret_bits = ~UINT64_C(0);
 		return span->last;
 	}
-	if (unlikely((span->rich & words) == 0))
-		span->rich = find_rich(span, words);
-	words &= span->rich;
-	if (likely(words != 0)) {
-		w = bits_ctz(words);
-		span->rich = words & (words - 1);
+	if (unlikely(span->rich == 0))
+		span->rich = find_rich(span, w);
+	if (likely(span->rich != 0)) {
+		w = bits_ctz(span->rich);
 		*ret_bits = span->own[w].free;
 		return w;
 	}
@@ -460,11 +461,22 @@ claim_word(struct cache *cache, struct span *span)
 	return true;
 }
 
-/* claim_any - claim whatever is free in a span. */
-static void
-claim_any(struct cache *cache, struct span *span)
+/* find_free - a word with any free slots; span->words when there is none. */
+static uint32_t
+find_free(const struct span *span)
 {
-	uint32_t w = bits_ctz(span->avail);
+	uint32_t w = 0;
+
+	while (w < span->words &&
+	       (span->own[w].free & span_word_mask(span, w)) == 0)
+		w++;
+	return w;
+}
+
+/* claim_any - claim whatever is free in a word. */
+static void
+claim_any(struct cache *cache, struct span *span, uint32_t w)
+{
 	uint64_t bits = span->own[w].free & span_word_mask(span, w);
 
 	span->virgin = MAX(span->virgin,
@@ -514,14 +526,17 @@ claim_listed(struct cache *cache, unsigned class, unsigned tries)
 	for (bool is_modest = tries == 0;
 	     (span = cache->spans[class]) != NULL && (is_modest || tries > 0);
 	     tries--) {
-		if (span->avail == 0) {
+		uint32_t w;
+
+		if (claim_word(cache, span))
+			return true;
+		w = find_free(span);
+		if (w == span->words) {
 			unlink_span(cache, span);
 			continue;
 		}
-		if (claim_word(cache, span))
-			return true;
 		if (is_modest) {
-			claim_any(cache, span);
+			claim_any(cache, span, w);
 			return true;
 		}
 		cache->spans[class] = span->next;
@@ -741,7 +756,7 @@ static void
 rebuild_span(struct span *span, void *argument)
 {
 	struct cache *owner = load_relaxed(&span->owner);
-	bool any_returned = false;
+	bool any_returned = false, any_free = false;
 
 	if (owner == NULL) {				/* a large block */
 		span->is_inherited |= *(bool *)argument;
@@ -760,7 +775,6 @@ rebuild_span(struct span *span, void *argument)
 		}
 		return;
 	}
-	span->avail = 0;
 	span->full = 0;
 	span->last = 0;
 	span->rich = 0;
@@ -770,15 +784,17 @@ rebuild_span(struct span *span, void *argument)
 						 memory_order_relaxed);
 
 		span->own[w].claimed = 0;
-		if ((bits & span_word_mask(span, w)) != 0)
-			span_set_free(span, w, bits);
+		if ((bits & span_word_mask(span, w)) == 0)
+			continue;
+		span_set_free(span, w, bits);
+		any_free = true;
 	}
 	span->is_linked = false;
 	span->is_spare = false;
 	span->is_inherited = true;
 	/* Unknown what the owner was about to claim: nothing is virgin. */
 	span->virgin = span->slot_count;
-	if (span->avail != 0)
+	if (any_free)
 		link_span(owner, span);
 }
 

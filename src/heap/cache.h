@@ -177,7 +177,6 @@ cache_put(struct cache *cache, struct span *span, size_t slot, uintptr_t block)
 		return false;
 	}
 	own->free = bits;
-	span->avail |= UINT64_C(1) << slot / WORD_BITS;
 	/* H1: the address is in a register until its bit is set. */
 	arch_pin(block);
 	if (unlikely(bits == ~UINT64_C(0)))

@@ -7,8 +7,9 @@
  * Always true:
  *   S1  a slot's bit is in at most one of `free`, `returned` and `claimed`; in
  *       none of them, the program has the block;
- *   S2  a word's bit of `avail` is set when it has slots in `free`, its bit of
- *       `full` when all are; the span is empty when all words are full;
+ *   S2  a word's bit of `full` is set when all of it is in `free`; the span is
+ *       empty when all words are full; a bit of `rich` is only set while its
+ *       word has slots in `free`;
  *   S3  bits beyond slot_count are 0 in every bitmap but `free`, where they
  *       are 1, with a whole word of them at the end: a word is full when it
  *       is all ones, and what is not a slot is never taken;

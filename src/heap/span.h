@@ -23,7 +23,7 @@
  *                                                 direct from indirect
  *   heads        the collector                    may be the head of leaks
  *
- * Of `free` there are two summaries, `avail` and `full`, one bit a word.
+ * Of `free` there is a summary, `full`, one bit a word.
  *
  * A slot is in the program's hands when it is neither free, returned,
  * quarantined nor claimed (in its owner's cache).
@@ -74,9 +74,13 @@ struct span {
 	 * (SPAN_LISTED), the span to link.
 	 */
 	_Atomic(struct cache *) fast_owner;
-	/* Owner thread, one bit a word of `free`: are any slots free there? */
-	uint64_t avail;
-	uint64_t full;			/* the same: is it all ones? */
+	/* Owner thread, one bit a word of `free`: is it all ones? */
+	uint64_t full;
+	/*
+	 * Fixed when the span is cut: NULL unless reports need them; one entry
+	 * a slot, see span_note().
+	 */
+	_Atomic uint32_t *site;
 
 	/* The second 64 bytes are what they read besides with sites. */
 	struct span *next, *prev;	/* spans of this class with free bits */
@@ -95,13 +99,8 @@ struct span {
 	 * a span of a thread that ended is adopted, under RANK_HEAP.
 	 */
 	_Atomic(struct cache *) owner;
-	/*
-	 * Fixed when the span is cut: NULL unless reports need them; one entry
-	 * a slot, see span_note().
-	 */
-	_Atomic uint32_t *site;
+	/* Fixed when the span is cut; slack where there are sites. */
 	_Atomic uint16_t *slack;
-	/* Fixed when the span is cut. */
 	_Atomic uint64_t *condemned;
 
 	/* Owner thread. */
@@ -289,7 +288,6 @@ ALWAYS_INLINE bool
 span_set_free(struct span *span, uint32_t word, uint64_t bits)
 {
 	span->own[word].free |= bits;
-	span->avail |= UINT64_C(1) << word;
 	if (span->own[word].free != ~UINT64_C(0))			/* S3 */
 		return false;
 	span->full |= UINT64_C(1) << word;
@@ -309,8 +307,8 @@ span_claim(struct span *span, uint32_t word, uint64_t bits)
 	__atomic_store_n(&own->claimed, bits, __ATOMIC_RELAXED);
 	atomic_signal_fence(memory_order_seq_cst);
 	__atomic_store_n(&own->free, left, __ATOMIC_RELAXED);
-	if ((left & span_word_mask(span, word)) == 0)
-		span->avail &= ~(UINT64_C(1) << word);
+	/* S2 */
+	span->rich &= ~(UINT64_C(1) << word);
 	span->full &= ~(UINT64_C(1) << word);
 }
 

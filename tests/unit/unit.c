@@ -177,9 +177,11 @@ check_bitmaps(const struct span *span, struct findings *found)
 		expect((free & returned) == 0);			/* S1 */
 		expect((free & claimed) == 0);			/* C2 */
 		expect((returned & claimed) == 0);
-		if (free != 0)					/* S2, C1 */
-			expect(((span->avail >> w) & 1) && span->is_linked);
+		if (free != 0)						/* C1 */
+			expect(span->is_linked);
+		/* S2 */
 		expect(((span->full >> w) & 1) == (~span->own[w].free == 0));
+		expect(!((span->rich >> w) & 1) || free != 0);
 		if (returned != 0)				/* [R] */
 			expect(load_relaxed(&span->remote) & SPAN_LISTED);
 		expect((~span->own[w].free & beyond) == 0);		/* S3 */
