@@ -313,16 +313,40 @@ arch_lowest_bit(uint64_t x)
 	return i;
 }
 
-/* arch_multiply - the upper half of a product; *ret_low: the lower. */
+/*
+ * arch_multiply - the upper half of the product with a word in memory;
+ * *ret_low: the lower.
+ */
 ALWAYS_INLINE uint64_t
-arch_multiply(uint64_t a, uint64_t b, uint64_t *ret_low)
+arch_multiply(uint64_t a, const uint64_t *b, uint64_t *ret_low)
 {
 	uint64_t high;
 
-	__asm__("mulq %3" : "=d"(high), "=a"(*ret_low) : "1"(a), "r"(b)
+	__asm__("mulq %3" : "=d"(high), "=a"(*ret_low) : "1"(a), "m"(*b)
 		: "cc");
 	return high;
 }
+
+/*
+ * arch_is_below, arch_is - compare x with an atomic word, loaded once, relaxed:
+ * of an atomic load and a comparison the compiler makes two instructions.
+ */
+#define arch_is_below(x, word) __extension__ ({				\
+	bool arch_is_;							\
+									\
+	static_assert(sizeof(*(word)) == 8, "cmpq");			\
+	__asm__ volatile("cmpq %2, %1" : "=@ccb"(arch_is_)		\
+			 : "r"(x), "m"(*(word)));			\
+	arch_is_;							\
+})
+#define arch_is(x, word) __extension__ ({				\
+	bool arch_is_;							\
+									\
+	static_assert(sizeof(*(word)) == 8, "cmpq");			\
+	__asm__ volatile("cmpq %1, %2" : "=@cce"(arch_is_)		\
+			 : "r"(x), "m"(*(word)));			\
+	arch_is_;							\
+})
 
 /* arch_has_bit, arch_set_bit - bit i % 64 of a word: was it set? */
 ALWAYS_INLINE bool

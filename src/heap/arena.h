@@ -6,6 +6,7 @@
 #ifndef BILGE_ARENA_H
 #define BILGE_ARENA_H
 
+#include "base/arch.h"
 #include "heap/sizeclass.h"
 
 struct span;
@@ -69,7 +70,7 @@ arena_span_of(uintptr_t word)
 {
 	uintptr_t offset = word - arena_view.base;
 
-	if (unlikely(offset >= load_relaxed(&arena_view.frontier)))
+	if (unlikely(!arch_is_below(offset, &arena_view.frontier)))
 		return NULL;
 	/* relaxed: whoever has the block's address has seen the entry. */
 	return load_relaxed(&arena_view.table[offset >> UNIT_SHIFT]);

@@ -29,6 +29,8 @@ struct claim {
 	_Atomic uint16_t *slack; /* has them */
 } CACHE_ALIGNED;
 
+static_assert(sizeof(struct claim) == CLASS_STRIDE, "sizeclass_table");
+
 /* No cache, and no span's fast_owner. */
 #define CACHE_BUSY	((struct cache *)1)
 
@@ -67,11 +69,11 @@ extern _Atomic bool cache_blackens;
 
 extern struct cache cache_nobody;
 
-/* cache_claim - the claim of a class. */
+/* cache_claim - the claim of a class.  Units: stride, CLASS_STRIDE times it. */
 ALWAYS_INLINE struct claim *
-cache_claim(struct cache *cache, size_t class)
+cache_claim(struct cache *cache, size_t stride)
 {
-	return &cache->claims[class];
+	return (struct claim *)((char *)cache->claims + stride);
 }
 
 ALWAYS_INLINE bool

@@ -228,17 +228,20 @@ alloc_slow(unsigned class, size_t size, bool zero)
 	mutator_hold();
 	cache = cache_begin(cache_self);
 	if (cache != NULL) {
-		struct claim *claim = cache_claim(cache, class);
+		struct claim *claim = &cache->claims[class];
 
 		if (*claim->bits != 0 ||
 		    cache_refill(cache, class, shape.with_sites)) {
-			claimed = bits_count(*claim->bits) * claim->slot_size;
+			if (pressure_hook != NULL)
+				claimed = bits_count(*claim->bits) *
+					  claim->slot_size;
 			cache_take(claim, &block, &fresh);
 		}
 		cache_leave(cache);
 	}
 	mutator_release();
-	note_claimed(claimed);
+	if (claimed != 0)
+		note_claimed(claimed);
 	/* H1: it is in a register or in our frame while we may be stopped. */
 	arch_pin(block);
 	return block == NULL ? NULL : finish(block, size,
@@ -255,7 +258,7 @@ alloc_class(unsigned class, size_t size, bool zero)
 
 	if (likely(!cache_is_busy(cache))) {
 		cache_enter(cache);
-		done = cache_take(cache_claim(cache, class), &block, &fresh);
+		done = cache_take(&cache->claims[class], &block, &fresh);
 		cache_leave(cache);
 	}
 	if (likely(done))
@@ -267,7 +270,7 @@ alloc_class(unsigned class, size_t size, bool zero)
 void *
 heap_alloc_claiming(size_t size)
 {
-	return alloc_slow((unsigned)sizeclass_lookup(size), size, false);
+	return alloc_slow(sizeclass_of(size), size, false);
 }
 
 void *

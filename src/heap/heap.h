@@ -127,20 +127,19 @@ heap_free_fast(void *pointer)
 {
 	uintptr_t block = (uintptr_t)pointer;
 	struct span *span = arena_span_of(block);
-	struct cache *cache = cache_self, *self = cache->self, *owner;
+	struct cache *cache = cache_self, *self = cache->self;
 	size_t slot;
 
 	if (unlikely(span == NULL))
 		return false;
-	owner = load_relaxed(&span->fast_owner);
-	if (unlikely(owner != self) && owner != CACHE_NOTING(self))
-		return false;
-	if (unlikely(!span_find_slot(span, block, &slot)))
-		return false;
-	/* Before the bit: afterwards it may be a handler's block. */
-	if (unlikely(owner != self) && !heap_unnote(span, slot))
-		return false;
-	return likely(cache_put(cache, span, slot, block));
+	if (likely(arch_is(self, &span->fast_owner)))
+		return likely(span_find_slot(span, block, &slot)) &&
+		       likely(cache_put(cache, span, slot, block));
+	/* Noted before the bit: afterwards it may be a handler's block. */
+	return likely(arch_is(CACHE_NOTING(self), &span->fast_owner)) &&
+	       likely(span_find_slot(span, block, &slot)) &&
+	       likely(heap_unnote(span, slot)) &&
+	       likely(cache_put(cache, span, slot, block));
 }
 
 /*

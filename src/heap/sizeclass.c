@@ -5,7 +5,7 @@
  */
 #include "heap/sizeclass.h"
 
-uint8_t sizeclass_table[CLASS_TABLE_MAX / SLOT_ALIGN + 1];
+uint16_t sizeclass_table[CLASS_TABLE_MAX / SLOT_ALIGN + 1];
 uint32_t sizeclass_slot_size[CLASS_COUNT];
 
 void
@@ -17,5 +17,6 @@ sizeclass_init(void)
 		sizeclass_slot_size[class] =
 			(8 + (class - 8) % 8 + 1) << (4 + (class - 8) / 8);
 	for (unsigned i = 0; i < ARRAY_LEN(sizeclass_table); i++)
-		sizeclass_table[i] = (uint8_t)sizeclass_compute(i * SLOT_ALIGN);
+		sizeclass_table[i] = (uint16_t)(CLASS_STRIDE *
+			sizeclass_compute(i * SLOT_ALIGN));
 }

@@ -22,7 +22,10 @@
 /* Requests up to here are looked up by sixteenths instead of computed. */
 #define CLASS_TABLE_MAX	(32 * KIB)
 
-extern uint8_t sizeclass_table[CLASS_TABLE_MAX / SLOT_ALIGN + 1] HIDDEN;
+/* The table has classes times this: how far apart a cache has its claims. */
+#define CLASS_STRIDE	64u
+
+extern uint16_t sizeclass_table[CLASS_TABLE_MAX / SLOT_ALIGN + 1] HIDDEN;
 extern uint32_t sizeclass_slot_size[CLASS_COUNT];
 
 /* sizeclass_init - fill the tables.  Context: early. */
@@ -42,7 +45,7 @@ sizeclass_compute(size_t size)
 	return 8 + (shift - 4) * 8 + ((unsigned)(size >> shift) & 7);
 }
 
-/* sizeclass_lookup - class of size <= CLASS_TABLE_MAX. */
+/* sizeclass_lookup - of size <= CLASS_TABLE_MAX, the class * CLASS_STRIDE. */
 ALWAYS_INLINE size_t
 sizeclass_lookup(size_t size)
 {
@@ -52,8 +55,9 @@ sizeclass_lookup(size_t size)
 ALWAYS_INLINE unsigned
 sizeclass_of(size_t size)
 {
-	return size <= CLASS_TABLE_MAX ? (unsigned)sizeclass_lookup(size)
-				       : sizeclass_compute(size);
+	return size <= CLASS_TABLE_MAX
+	       ? (unsigned)sizeclass_lookup(size) / CLASS_STRIDE
+	       : sizeclass_compute(size);
 }
 
 /*

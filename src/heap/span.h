@@ -216,7 +216,7 @@ span_slot_of(const struct span *span, uintptr_t addr)
 	 * 2^47 (Granlund and Montgomery, "Division by Invariant Integers").
 	 */
 	return (uint32_t)arch_multiply(addr + span->minus_base,
-				       span->reciprocal, &low);
+				       &span->reciprocal, &low);
 }
 
 /*
@@ -230,7 +230,7 @@ span_find_slot(const struct span *span, uintptr_t addr, size_t *ret_slot)
 {
 	uint64_t fraction;
 
-	*ret_slot = arch_multiply(addr + span->minus_base, span->reciprocal,
+	*ret_slot = arch_multiply(addr + span->minus_base, &span->reciprocal,
 				  &fraction);
 	return fraction < span->reciprocal;
 }
