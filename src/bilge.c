@@ -97,7 +97,7 @@ bilge_begin(void)
 static void
 crash_report(const char *message)
 {
-	record_end(NULL, -1);
+	record_end(NULL, -1, false);
 	(void)message;
 }
 
@@ -372,7 +372,7 @@ end_quarantine(int exit_status)
 	/* Not held: a cycle that is under way may have to stop us first. */
 	mutator_mask_signals(&mask);
 	cycle_check_quarantine();
-	record_end(NULL, exit_status);
+	record_end(NULL, exit_status, true);
 	mutator_unmask_signals(mask);
 }
 
@@ -394,7 +394,7 @@ report_leaks(int exit_status, bool is_last)
 	if (is_last && record_is_kept())
 		held_request(options->why);
 	if (check(is_last) == 0) {
-		leaked = tell_all(exit_status);
+		leaked = tell_all(exit_status, is_last);
 		cycle_end();
 	}
 	mutator_unmask_signals(mask);

@@ -75,13 +75,12 @@ output_expand(const char *pattern, pid_t pid, const char *exe)
 		case 't':
 			fprintf(out, "%lld", (long long)time(NULL));
 			break;
-		case '%':
-			fputc('%', out);
-			break;
-		default:
-			/* Unknown: it stands for itself. */
+		case '\0':
 			fputc('%', out);
 			pattern--;
+			break;
+		default:
+			fputc(*pattern, out);
 			break;
 		}
 	}

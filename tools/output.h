@@ -21,8 +21,8 @@ char *output_absolute(const char *path);
 
 /*
  * output_expand - %p the process, %e its program, %t the time in seconds,
- * as the library does in BILGE_REPORT; %% is a percent sign.  The caller
- * frees.
+ * as the library does in BILGE_REPORT; after another % a character stands for
+ * itself.  The caller frees.
  */
 char *output_expand(const char *pattern, pid_t pid, const char *exe);
 

@@ -358,6 +358,7 @@ read_end(struct record *record, const json_t *event)
 	record->has_end = true;
 	record->has_exit_status = json_is_integer(status);
 	record->exit_status = (int)json_integer_value(status);
+	record->is_checked = json_is_true(json_object_get(event, "checked"));
 	for (size_t i = 0; i < TOTALS; i++)
 		record->totals[i] = get_number(event, total_names[i]);
 	json_decref(record->cycles);

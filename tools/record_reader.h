@@ -120,6 +120,7 @@ struct record {
 	long long cycle_count;
 	json_t *cycles;			/* of the end; NULL without one */
 	bool has_end;
+	bool is_checked;		/* the check at exit was made */
 	size_t damaged_lines;		/* left out, the last one not counted */
 };
 

@@ -3,14 +3,16 @@
  *
  * All that is done here is the environment the library reads.  The library
  * itself prints the text report.  For another format it writes a record, and
- * this process, which outlives the program, renders it.
+ * this process, which outlives the program, renders it.  So it does for check,
+ * whatever the format: only the record says that the check at exit was made,
+ * and not that the library stood down, or gave it up.
  */
 #include "child.h"
 #include "cmd.h"
 #include "library.h"
 #include "output.h"
 #include "program.h"
-#include "record_reader.h"
+#include "record_find.h"
 #include "render.h"
 #include "settings.h"
 
@@ -19,6 +21,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OPTIONS_HELP \
@@ -79,6 +82,7 @@ struct run {
 
 	FILE *out;			/* open before the program starts */
 	char *directory;		/* of our own records, or NULL */
+	time_t start;
 };
 
 static void
@@ -144,41 +148,41 @@ read_options(struct run *run, int argc, char **argv)
 	if (optind == argc)
 		cmd_die(STATUS_USAGE, "a program is missing; see %s --help",
 		    argv[0]);
-	/* We must find the record again, and know only its process. */
-	if (run->format != FORMAT_TEXT && run->record != NULL &&
-	    (strstr(run->record, "%e") != NULL ||
-	    strstr(run->record, "%t") != NULL))
-		cmd_die(STATUS_USAGE, "--record with %%e or %%t needs "
-		    "--format=text");
 }
 
-/* Where the library puts what, for text: it prints by itself. */
+/* Where the report goes: text the library prints by itself. */
 static void
-prepare_text(const struct run *run)
+prepare_report(struct run *run)
 {
-	if (run->output != NULL)
-		settings_put("REPORT", run->output);
-	if (run->record != NULL)
-		settings_put("RECORD", run->record);
+	if (run->format == FORMAT_TEXT) {
+		if (run->output != NULL)
+			settings_put("REPORT", run->output);
+		return;
+	}
+	if (!run->has_report)
+		settings_put("REPORT", "none");
+	/* Better no run than a long one whose report cannot be written. */
+	if (run->output == NULL || strchr(run->output, '%') == NULL)
+		run->out = output_open(run->output, stderr);
 }
 
-/* For other formats: a record, ours if the user wants none. */
+/* The record: the user's, or one of ours if we need it and there is none. */
 static void
 prepare_record(struct run *run)
 {
 	const char *temporary = getenv("TMPDIR");
+	const char *set = getenv("BILGE_RECORD");
 	char *pattern;
 
-	if (!run->has_report)
-		settings_put("REPORT", "none");
-
-	/* Better no run than a long one whose report cannot be written. */
-	if (run->output == NULL || strchr(run->output, '%') == NULL)
-		run->out = output_open(run->output, stderr);
+	if (run->record == NULL && set != NULL && *set != '\0' &&
+	    strcmp(set, "none") != 0)
+		run->record = output_absolute(set);
 	if (run->record != NULL) {
 		settings_put("RECORD", run->record);
 		return;
 	}
+	if (run->format == FORMAT_TEXT && !run->is_check)
+		return;
 	if (temporary == NULL || temporary[0] != '/' ||
 	    strchr(temporary, '%') != NULL)
 		temporary = "/tmp";
@@ -191,21 +195,6 @@ prepare_record(struct run *run)
 	/* It is rendered once and gone: nobody can ask it. */
 	settings_put("WHY", "0");
 	free(pattern);
-}
-
-static struct record *
-read_record(const char *path, const char **ret_why)
-{
-	FILE *in = fopen(path, "re");
-	struct record *record;
-
-	if (in == NULL) {
-		*ret_why = strerror(errno);
-		return NULL;
-	}
-	record = record_read(in, ret_why);
-	fclose(in);
-	return record;
 }
 
 /* One record to its place. */
@@ -228,31 +217,37 @@ render_record(struct run *run, struct record *record)
 /*
  * The record of the program itself.  One that was killed has told what it
  * could, but not how it ended; we know.
+ *
+ * Returns:  was the program checked when it ended?
  */
 static bool
-render_program(struct run *run, pid_t pid, int status)
+take_record(struct run *run, pid_t pid, int status)
 {
 	struct record *record;
 	const char *why;
-	char *path;
+	bool has_record, is_checked = false;
+	char *pattern = run->record != NULL ? cmd_printf("%s", run->record) :
+	    cmd_printf("%s/%%p", run->directory);
 
-	if (run->record != NULL)
-		path = output_expand(run->record, pid, "");
-	else
-		path = cmd_printf("%s/%ld", run->directory, (long)pid);
-	record = read_record(path, &why);
-	if (record == NULL) {
-		cmd_warn("the program left no record: %s: %s", path, why);
-	} else {
+	record = record_find(pattern, pid, run->start, &why);
+	has_record = record != NULL;
+	if (has_record) {
+		is_checked = record->is_checked;
 		if (!record->has_exit_status) {
 			record->has_exit_status = true;
 			record->exit_status = status;
 		}
-		render_record(run, record);
+		if (run->format != FORMAT_TEXT)
+			render_record(run, record);
 		record_destroy(record);
+	} else if (run->format != FORMAT_TEXT) {
+		cmd_warn("the program left no record: %s", why);
 	}
-	free(path);
-	return record != NULL;
+	if (run->is_check && status == STATUS_OK && !is_checked &&
+	    (has_record || run->format == FORMAT_TEXT))
+		cmd_warn("the program was not checked when it ended");
+	free(pattern);
+	return is_checked;
 }
 
 /*
@@ -276,7 +271,7 @@ render_others(struct run *run, pid_t pid)
 		    atol(entry->d_name) == (long)pid)
 			continue;
 		path = cmd_printf("%s/%s", run->directory, entry->d_name);
-		record = read_record(path, &why);
+		record = record_load(path, &why);
 		free(path);
 		if (record == NULL)
 			continue;
@@ -340,17 +335,16 @@ prepare_library(const char *name)
 static int
 start(struct run *run, int argc, char **argv)
 {
-	bool is_reported;
+	bool is_reached, is_checked = false;
 	int status, error;
 	pid_t pid;
 
 	read_options(run, argc, argv);
 	argv += optind;
-	is_reported = prepare_library(argv[0]);
-	if (run->format == FORMAT_TEXT)
-		prepare_text(run);
-	else
-		prepare_record(run);
+	is_reached = prepare_library(argv[0]);
+	prepare_report(run);
+	prepare_record(run);
+	run->start = time(NULL) - 1;	/* files are dated by coarser clocks */
 
 	error = child_start(argv, &pid);
 	if (error != 0) {
@@ -360,15 +354,15 @@ start(struct run *run, int argc, char **argv)
 		    "%s: %s", argv[0], strerror(abs(error)));
 	}
 	status = child_wait(pid);
-	if (run->format != FORMAT_TEXT && is_reported)
-		is_reported = render_program(run, pid, status);
-	if (run->directory != NULL)
+	if (is_reached && (run->format != FORMAT_TEXT || run->is_check))
+		is_checked = take_record(run, pid, status);
+	if (run->format != FORMAT_TEXT && run->directory != NULL)
 		render_others(run, pid);
 	remove_directory(run);
 	free(run->output);
 	free(run->record);
 	free(run->directory);
-	if (!is_reported && run->is_check && status == STATUS_OK)
+	if (!is_checked && run->is_check && status == STATUS_OK)
 		return STATUS_FAILED;
 	return status;
 }

@@ -432,7 +432,7 @@ put_quantiles(struct fmt *f, const char *key, const struct histogram *h,
 }
 
 static void
-write_end(struct record *r, int exit_status)
+write_end(struct record *r, int exit_status, bool is_checked)
 {
 	const struct leak_stats *l = &stats.leak;
 	const struct cycle_stats *c = &stats.cycle;
@@ -446,6 +446,7 @@ write_end(struct record *r, int exit_status)
 		fmt_text(f, ",\"exit_status\":null");
 	else
 		put_number(f, "exit_status", (uint64_t)exit_status);
+	fmt_print(f, ",\"checked\":%s", is_checked ? "true" : "false");
 	put_number(f, "leaked_bytes", l->direct_bytes + l->indirect_bytes);
 	put_number(f, "leaked_blocks", l->direct_blocks + l->indirect_blocks);
 	put_number(f, "direct_bytes", l->direct_bytes);
@@ -656,17 +657,17 @@ void
 record_end_to(struct record *r, int exit_status)
 {
 	lock_acquire(&record.lock);
-	write_end(r, exit_status);
+	write_end(r, exit_status, false);
 	lock_release(&record.lock);
 }
 
 void
-record_end(struct record *other, int exit_status)
+record_end(struct record *other, int exit_status, bool is_checked)
 {
 	lock_acquire(&record.lock);
-	write_end(&record.file, exit_status);
+	write_end(&record.file, exit_status, is_checked);
 	if (other != NULL)
-		write_end(other, exit_status);
+		write_end(other, exit_status, is_checked);
 	lock_release(&record.lock);
 }
 

@@ -42,6 +42,9 @@
  *   {"event":"end","time":T,"exit_status":0,"leaked_bytes":0, ... }
  *        the members of "summary" and, as "cycles", of "cycles" in the JSON
  *        report (bilge(1)).  exit_status is null when it is not known.
+ *        checked: true after the check that is made once, when the program
+ *        ends or asks for it (__lsan_do_leak_check()); without such an event
+ *        it was not made, or was abandoned.
  */
 #ifndef BILGE_RECORD_H
 #define BILGE_RECORD_H
@@ -78,7 +81,7 @@ void record_leaks(struct record *other, const struct leak_group *groups,
 		  size_t count);
 void record_misuse(const char *function, const void *address,
 		   const char *what, const uintptr_t *frames, uint32_t count);
-void record_end(struct record *other, int exit_status);
+void record_end(struct record *other, int exit_status, bool is_checked);
 
 /* The same to one record only, which is not the file. */
 void record_leaks_to(struct record *record, const struct leak_group *groups,

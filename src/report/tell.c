@@ -242,7 +242,7 @@ tell_quarantine(struct record *memory)
 }
 
 size_t
-tell_all(int exit_status)
+tell_all(int exit_status, bool is_last)
 {
 	const struct leak_group *groups;
 	struct leak_group *merged;
@@ -263,7 +263,7 @@ tell_all(int exit_status)
 	tell_quarantine(has_memory ? &memory : NULL);
 	if (held_get() != NULL)
 		why_write(held_get());
-	record_end(has_memory ? &memory : NULL, exit_status);
+	record_end(has_memory ? &memory : NULL, exit_status, is_last);
 	if (count + misuses > 0)
 		print_report(has_memory ? &memory : NULL, groups, count);
 	if (has_memory)

@@ -19,9 +19,10 @@ void tell_growth(const struct cycle_report *report);
 
 /*
  * tell_all - after cycle_check(): all leaks, and what was reclaimed.
- * Units:   exit_status, -1: it is not known.
+ * Units:   exit_status, -1: it is not known; is_last, this check is not made
+ *          again.
  * Returns: how many blocks were leaked.
  */
-size_t tell_all(int exit_status);
+size_t tell_all(int exit_status, bool is_last);
 
 #endif

@@ -165,6 +165,7 @@ same 2 "$(ls leaker.*.json | wc -l)"
 mkdir temporary
 expect 0 env TMPDIR="$PWD/temporary" "$BILGE" run --format=json -o x "$leaker"
 expect 127 env TMPDIR="$PWD/temporary" "$BILGE" run --format=json ./missing
+expect 23 env TMPDIR="$PWD/temporary" "$BILGE" check "$leaker"
 same '' "$(ls temporary)"
 
 # Where the library cannot be loaded, the wrapper says so.
@@ -174,5 +175,75 @@ expect 0 "$BILGE" run ./static
 has 'statically linked' err
 one_line err
 expect 125 "$BILGE" check ./static
+one_line err
+expect 125 "$BILGE" check sh -c 'exec ./static'
+
+# unchecked COMMAND ...: it ends with 0, and nothing may be concluded from it.
+unchecked()
+{
+	for format in text json; do
+		expect 0 "$BILGE" run --format=$format "$@"
+		expect 125 "$BILGE" check --format=$format "$@"
+		hasnt 'detected memory leaks' err
+		expect 125 "$BILGE" check --format=$format \
+			--record=%t.%e.%p.rec -o report.txt "$@"
+	done
+}
+# The library stood down; the check at exit was given up; or never came to be.
+cat >own.c <<'END'
+#include <stddef.h>
+static _Alignas(16) char memory[1 << 20], *next = memory;
+void *malloc(size_t n) { void *p = next; next += (n + 15) & -16; return p; }
+void *calloc(size_t n, size_t size) { return malloc(n * size); }
+void *realloc(void *p, size_t n) { return malloc(n); }
+void free(void *p) { }
+int main(void) { return 0; }
+END
+$CC -w -o own own.c
+unchecked ./own
+cat >unchecked.c <<'END'
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static void *block(void *pipe_fds)
+{
+	uint64_t all = ~UINT64_C(0);
+
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, NULL, sizeof(all));
+	write(((int *)pipe_fds)[1], "", 1);
+	for (;;)
+		pause();
+}
+int main(int argc, char **argv)
+{
+	int pipe_fds[2];
+	pthread_t thread;
+	char byte;
+
+	if (argc > 1 && strcmp(argv[1], "leave") == 0)
+		syscall(SYS_exit_group, 0);
+	pipe(pipe_fds);
+	pthread_create(&thread, NULL, block, pipe_fds);
+	read(pipe_fds[0], &byte, 1);
+	return argc > 1 ? argv[1][0] - '0' : 0;
+}
+END
+$CC -D_GNU_SOURCE -w -pthread -o unchecked unchecked.c
+unchecked ./unchecked leave
+expect 125 "$BILGE" check ./unchecked
+has 'leak check abandoned: thread' err
+has 'was not checked' err
+expect 125 "$BILGE" check --format=json ./unchecked
+expect 3 "$BILGE" check ./unchecked 3
+expect 125 "$BILGE" check -s LEAKS=ignore "$leaker"
+# A name of the record that several files may bear.
+expect 0 "$BILGE" check --record=%e.%t.rec "$leaker" 0 none
+expect 23 "$BILGE" check --record=%e.%t.rec --format=json "$leaker"
+has '"leaked_bytes": 300,' err
+expect 0 env BILGE_RECORD=kept.rec "$BILGE" check "$leaker" 0 none
+has '"checked":true' kept.rec
 
 finish

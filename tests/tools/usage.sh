@@ -50,7 +50,6 @@ wrong run -s BILGE_LEAKS=report true
 wrong run --exit-code=256 true
 wrong run --exit-code=two true
 wrong run --format=crayon true
-wrong run --format=json --record=%e.rec true
 wrong report --top=-1 x
 wrong report --format=crayon x
 
