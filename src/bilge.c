@@ -147,6 +147,8 @@ bilge_start(const struct bilge_host *host, const char *reason)
 	if (!bilge_is_tracking && !span_guards)
 		return;
 	start_fence();
+	if (options_want_cycles())
+		stats.barrier_foreseen = barrier_foreseen();
 	record_open();
 	record_start(NULL);
 	trace_start();

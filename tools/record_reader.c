@@ -276,6 +276,14 @@ read_start(struct record *record, const json_t *event)
 		record->argv[i] = json_text(json_array_get(argv, i));
 }
 
+/* The barrier of the last cycle; the start names the one that was expected. */
+static void
+read_barrier(struct record *record, const json_t *event)
+{
+	free(record->barrier);
+	record->barrier = get_text(event, "barrier");
+}
+
 static void
 read_module(struct record *record, const json_t *event)
 {
@@ -389,6 +397,7 @@ read_event(struct record *record, const json_t *event, const char *name)
 		    get_number(event, "blocks");
 	} else if (strcmp(name, "cycle") == 0) {
 		record->cycle_count++;
+		read_barrier(record, event);
 	} else if (strcmp(name, "end") == 0) {
 		read_end(record, event);
 	} else {

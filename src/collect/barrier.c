@@ -3,10 +3,17 @@
  *
  * Owns which one is in use.  `auto` begins with the best and steps down, for
  * good, when one fails its self-test or, later, a cycle.
+ *
+ * Whether mprotect may be among them is decided when the process starts: the
+ * wrappers must open what the kernel writes from the first call on, and do so
+ * only where the kernel offers no uffd then.  So what fails later, or is
+ * forbidden by a filter of system calls that the program has installed before
+ * its first cycle, steps down from uffd to stop.
  */
 #include "collect/barrier.h"
 
 #include "base/panic.h"
+#include "heap/fence.h"
 #include "settings/options.h"
 #include "settings/stats.h"
 
@@ -39,11 +46,32 @@ is_wanted(unsigned index)
 	       barriers[index].choice == BARRIER_STOP;
 }
 
+/* has_uffd - asked once: its descriptor is the program's lowest free one. */
+static bool
+has_uffd(void)
+{
+	static bool is_asked, is_there;
+
+	if (!is_asked)
+		is_there = barrier_uffd_is_there();
+	is_asked = true;
+	return is_there;
+}
+
 bool
 barrier_may_protect(void)
 {
 	return options->barrier == BARRIER_MPROTECT ||
-	       (options->barrier == BARRIER_AUTO && !barrier_uffd_is_there());
+	       (options->barrier == BARRIER_AUTO && !has_uffd());
+}
+
+const char *
+barrier_foreseen(void)
+{
+	if (is_wanted(0) && has_uffd())
+		return barrier_uffd.name;
+	return is_wanted(1) && fence_lends ? barrier_mprotect.name
+					   : barrier_stop.name;
 }
 
 const struct barrier *

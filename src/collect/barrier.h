@@ -71,6 +71,13 @@ const struct barrier *barrier_current(void);
  */
 bool barrier_may_protect(void);
 
+/*
+ * barrier_foreseen - the name of the one that cycles of this process will
+ * begin with, unless its self-test fails.  Asked once, after fence_start().
+ * Context: mutator.
+ */
+const char *barrier_foreseen(void);
+
 /* barrier_protects - could this address be in a protected page at any time? */
 bool barrier_protects(uintptr_t addr);
 

@@ -102,6 +102,8 @@ static struct {
 	_Atomic uint32_t wanted;
 	/* Atomic: relaxed, see cycle_hurry(). */
 	_Atomic bool is_hurried;
+	/* Atomic: relaxed, read when those who add to it have been joined. */
+	_Atomic uint64_t helpers_cpu_ns;
 
 	/* Guarded by lock. */
 	bool world_is_stopped;		/* from cycle_check() to cycle_end() */
@@ -260,12 +262,9 @@ give_up(void)
 	grey_leave();
 }
 
-/* help - what the other members of the crew do while the program runs. */
 static void
-help(void *argument)
+mark_until_wanted(struct marker *m)
 {
-	struct marker *m = marker_of((unsigned)(uintptr_t)argument);
-
 	do
 		while (!marker_drain(m, BUDGET))
 			if (is_wanted()) {
@@ -273,6 +272,18 @@ help(void *argument)
 				return;
 			}
 	while (grey_wait());
+}
+
+/* help - what the other members of the crew do while the program runs. */
+static void
+help(void *argument)
+{
+	struct marker *m = marker_of((unsigned)(uintptr_t)argument);
+
+	mark_until_wanted(m);
+	/* All that this thread, which is about to end, has used. */
+	atomic_fetch_add_explicit(&cycle.helpers_cpu_ns, sys_thread_cpu_ns(),
+				  memory_order_relaxed);
 }
 
 /* mark_together - step 4 on several processors. */
@@ -374,7 +385,6 @@ static int
 first_stop(struct cycle_report *report, struct stop_failure *ret_failure)
 {
 	uint64_t begin_ns;
-	size_t threads;
 	int error = stop_world(0, false, &begin_ns, ret_failure);
 
 	if (error != 0)
@@ -383,8 +393,6 @@ first_stop(struct cycle_report *report, struct stop_failure *ret_failure)
 	marker_blacken_claims();				/* H3 */
 	error = roots_scan_threads(options->roots == ROOTS_ALL,
 				   marker_scan_range);
-	stop_threads(&threads);
-	report->threads = threads;
 	report->first_stop_ns = start_world(begin_ns);
 	if (error != 0)
 		ret_failure->what = "the threads' stacks cannot be read";
@@ -467,7 +475,7 @@ second_stop(struct cycle_report *report, uint64_t *ret_begin_ns,
 		error = try_to_finish(report, end_ns);
 		if (error == 0)
 			return 0;
-		start_world(*ret_begin_ns);
+		report->second_stop_ns += start_world(*ret_begin_ns);
 		if (error < 0) {
 			ret_failure->what = error == -ENOMEM
 				? "out of memory"
@@ -557,7 +565,9 @@ mark_concurrently(struct cycle_report *report, uint64_t *ret_begin_ns,
 	if (error != 0)
 		return error;
 	error = second_stop(report, ret_begin_ns, ret_failure);
-	report->concurrent_ns = sys_monotonic_ns() - begin_ns;
+	if (error == 0)
+		report->concurrent_ns = *ret_begin_ns - begin_ns -
+					report->second_stop_ns;
 	return error;
 }
 
@@ -607,6 +617,7 @@ cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 {
 	struct stop_failure failure = { .what = "out of memory" };
 	uint64_t stop_begin_ns, cpu_ns = sys_thread_cpu_ns();
+	size_t threads;
 	int error;
 
 	*report = (struct cycle_report){
@@ -615,6 +626,7 @@ cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 	};
 	lock_acquire(&cycle.lock);
 	count_workers(kind);
+	store_relaxed(&cycle.helpers_cpu_ns, 0);
 	look_at_heap(report);
 	report->barrier = barrier_open()->name;
 	error = is_wanted() ? -ECANCELED : begin(false, &failure);
@@ -624,7 +636,9 @@ cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 		error = mark_stopped(kind, 0, false, &stop_begin_ns, &failure);
 	if (error == 0) {
 		set_phase(PHASE_SWEEP);
-		report->second_stop_ns = start_world(stop_begin_ns);
+		stop_threads(&threads);
+		report->threads = threads;
+		report->second_stop_ns += start_world(stop_begin_ns);
 		report->live_bytes = kind == CYCLE_LEAKS ? marker_bytes()
 			: report->used_before - report->quarantined_before;
 		report->root_bytes = tracked_root_bytes();
@@ -633,7 +647,9 @@ cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 	}
 	tracked_end();
 	verify_settle();
-	stats.cycle.cpu_ns += report->cpu_ns = sys_thread_cpu_ns() - cpu_ns;
+	report->cpu_ns = sys_thread_cpu_ns() - cpu_ns +
+			 load_relaxed(&cycle.helpers_cpu_ns);
+	stats.cycle.cpu_ns += report->cpu_ns;
 	if (error == 0) {
 		cycle.abandoned_in_a_row = 0;
 		report->number = ++stats.cycle.count;
@@ -664,7 +680,7 @@ int
 cycle_check(uintptr_t own_sp, bool is_last)
 {
 	struct stop_failure failure = { .what = "out of memory" };
-	uint64_t start_ns = sys_monotonic_ns(), begin_ns;
+	uint64_t cpu_ns = sys_thread_cpu_ns(), begin_ns;
 	bool is_stopped = false;
 	uint64_t mask;
 	int error;
@@ -704,7 +720,7 @@ cycle_check(uintptr_t own_sp, bool is_last)
 	}
 	verify_settle();
 	stats.cycle.count++;
-	stats.cycle.cpu_ns += sys_monotonic_ns() - start_ns;
+	stats.cycle.cpu_ns += sys_thread_cpu_ns() - cpu_ns;
 	cycle.world_is_stopped = is_stopped;
 	mutator_unmask_signals(mask);
 	return 0;

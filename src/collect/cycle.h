@@ -38,14 +38,14 @@ struct cycle_report {
 	uint64_t begin_ns;		/* monotonic */
 	uint64_t first_stop_ns;		/* from first thread parked to last
 					   one released */
-	uint64_t concurrent_ns;
-	uint64_t second_stop_ns;
-	uint64_t cpu_ns;
+	uint64_t concurrent_ns;		/* between the stops, less the slices */
+	uint64_t second_stop_ns;	/* with all slices */
+	uint64_t cpu_ns;		/* of all threads that marked */
 	uint64_t used_before, used_after;	/* bytes in slots */
 	uint64_t live_bytes;		/* marked */
 	uint64_t root_bytes;
 	uint64_t dirty_pages;
-	uint64_t threads;
+	uint64_t threads;		/* that stood at last */
 	const char *barrier;
 	enum cycle_kind kind;
 	uint64_t quarantined_before;	/* bytes in slots */

@@ -219,7 +219,6 @@ static void
 reclaim(const struct condemned *c, const struct block *b)
 {
 	struct span *span = b->span;
-	size_t size = span_slot_bytes(span);
 	size_t requested = span_requested(span, b->slot);
 
 	if (!take(b))						/* R2 */
@@ -237,7 +236,7 @@ reclaim(const struct condemned *c, const struct block *b)
 				 candidate_bit(b))) {
 		return;
 	}
-	sweep.result->reclaimed_bytes += size;
+	sweep.result->reclaimed_bytes += requested;
 	sweep.result->reclaimed_blocks++;
 	stats.reclaimed_bytes += requested;
 	stats.reclaimed_blocks++;

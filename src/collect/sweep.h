@@ -13,7 +13,7 @@ struct sweep_result {
 	uint64_t lost_bytes;		/* seen to be lost for the first time */
 	uint64_t lost_blocks;
 	uint64_t lost_sites;		/* with such blocks */
-	uint64_t reclaimed_bytes;	/* of slots */
+	uint64_t reclaimed_bytes;	/* as requested */
 	uint64_t reclaimed_blocks;
 	uint64_t resurrected_blocks;
 	uint64_t pending_bytes;		/* of slots, in grace */

@@ -387,7 +387,7 @@ write_start(struct record *r)
 	put_arguments(&e.fmt);
 	fmt_text(&e.fmt, ",\"settings\":");
 	options_print_json(&e.fmt);
-	fmt_print(&e.fmt, ",\"barrier\":\"%s\"", stats.barrier);
+	fmt_print(&e.fmt, ",\"barrier\":\"%s\"", stats.barrier_foreseen);
 	record_end_event(&e);
 }
 

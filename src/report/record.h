@@ -9,6 +9,8 @@
  *
  *   {"event":"start","schema":"bilge-1","time":T,"pid":1,"exe":"/usr/bin/x",
  *    "argv":["x","-a"],"settings":{"LEAKS":"report",...},"barrier":"stop"}
+ *        barrier: the one that cycles will begin with if it works; each event
+ *        "cycle" names the one it had.
  *   {"event":"module","id":0,"path":"/lib/libc.so.6","base":A,"start":A,
  *    "end":A,"build_id":"58254ca9..."}
  *        base: load bias (address minus the file's virtual address);

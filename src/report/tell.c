@@ -131,43 +131,58 @@ sum_up(const struct leak_group *groups, size_t count)
 	}
 }
 
+/* add_account - what the ledger has of a group's site. */
+static void
+add_account(struct leak_group *g, const struct account *a)
+{
+	g->first_ns = a->first_ns;
+	g->reclaimed_bytes = a->reclaimed_bytes;
+	g->bytes += a->reclaimed_bytes;
+	g->blocks += a->reclaimed_blocks;
+}
+
+static bool
+has_group(const struct leak_group *groups, size_t count,
+	  const struct account *a)
+{
+	for (size_t i = 0; i < count; i++)
+		if (groups[i].site == a->site &&
+		    groups[i].is_direct == a->is_direct)
+			return true;
+	return false;
+}
+
 /*
- * with_reclaimed - the groups, and what was reclaimed of each site.
+ * with_accounts - the groups, since when each site's leaks are known, and what
+ * of them was reclaimed.
  * Returns: memory of *ret_count groups for meta_unmap(); NULL: there is none,
- *          or nothing was reclaimed.
+ *          or no cycle has found anything.
  */
 static struct leak_group *
-with_reclaimed(const struct leak_group *groups, size_t count,
-	       size_t *ret_count, size_t *ret_bytes)
+with_accounts(const struct leak_group *groups, size_t count,
+	      size_t *ret_count, size_t *ret_bytes)
 {
 	size_t most = count + ledger_accounts(), all = count, at = 0;
 	struct leak_group *merged;
 	struct account a;
 
-	if (stats.reclaimed_blocks == 0)
+	if (most == count)
 		return NULL;
 	*ret_bytes = most * sizeof(*merged);
 	merged = meta_map(*ret_bytes);
 	if (merged == NULL)
 		return NULL;
 	memcpy(merged, groups, count * sizeof(*merged));
+	for (size_t i = 0; i < count; i++)
+		if (ledger_find(groups[i].site, groups[i].is_direct, &a))
+			add_account(&merged[i], &a);
 	while (ledger_next(&at, &a)) {
-		struct leak_group *g = merged;
-
-		while (g < merged + count && (g->site != a.site ||
-					      g->is_direct != a.is_direct))
-			g++;
-		if (g == merged + count) {
-			if (a.reclaimed_blocks == 0 || all == most)
-				continue;
-			g = &merged[all++];
-			g->site = a.site;
-			g->is_direct = a.is_direct;
-		}
-		g->first_ns = a.first_ns;
-		g->reclaimed_bytes = a.reclaimed_bytes;
-		g->bytes += a.reclaimed_bytes;
-		g->blocks += a.reclaimed_blocks;
+		if (a.reclaimed_blocks == 0 || all == most ||
+		    has_group(groups, count, &a))
+			continue;
+		merged[all].site = a.site;
+		merged[all].is_direct = a.is_direct;
+		add_account(&merged[all++], &a);
 	}
 	*ret_count = all;
 	return merged;
@@ -251,7 +266,7 @@ tell_all(int exit_status, bool is_last)
 	size_t count, misuses, merged_bytes = 0;
 
 	groups = leaks_groups(&count);
-	merged = with_reclaimed(groups, count, &count, &merged_bytes);
+	merged = with_accounts(groups, count, &count, &merged_bytes);
 	if (merged != NULL)
 		groups = merged;
 	sum_up(groups, count);

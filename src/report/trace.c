@@ -52,6 +52,13 @@ put_mb(struct fmt *f, uint64_t bytes)
 	put_scaled(f, bytes, MIB, 1);
 }
 
+/* has_goal - or does the heap's size not drive cycles at all? */
+static bool
+has_goal(const struct pacer_plan *plan)
+{
+	return plan->goal_bytes < UINT64_MAX / 8;
+}
+
 static void
 print_line(const struct cycle_report *r, const struct pacer_plan *plan)
 {
@@ -75,12 +82,11 @@ print_line(const struct cycle_report *r, const struct pacer_plan *plan)
 	fmt_text(&f, "->");
 	fmt_number(&f, r->used_after / MIB);
 	fmt_text(&f, " MB, ");
-	if (plan->goal_bytes < UINT64_MAX / 8)
-		fmt_number(&f, plan->goal_bytes / MIB);
+	if (has_goal(plan))
+		fmt_print(&f, "%lu MB goal, leaked ",
+			  (unsigned long)(plan->goal_bytes / MIB));
 	else
-		fmt_text(&f, "no");
-	fmt_text(&f, plan->goal_bytes < UINT64_MAX / 8 ? " MB goal, leaked "
-						       : " goal, leaked ");
+		fmt_text(&f, "no goal, leaked ");
 	put_mb(&f, r->sweep.lost_bytes);
 	fmt_print(&f, " MB in %lu sites, reclaimed ",
 		  (unsigned long)r->sweep.lost_sites);
@@ -122,7 +128,6 @@ write_cycle(struct record *record, const void *argument)
 		{ "cpu_ns", r->cpu_ns },
 		{ "heap_before", r->used_before },
 		{ "heap_after", r->used_after },
-		{ "goal", subject->plan->goal_bytes },
 		{ "marked_bytes", r->live_bytes },
 		{ "root_bytes", r->root_bytes },
 		{ "leaked_bytes", r->sweep.lost_bytes },
@@ -142,6 +147,11 @@ write_cycle(struct record *record, const void *argument)
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
 		fmt_print(&e.fmt, ",\"%s\":%lu", numbers[i].key,
 			  (unsigned long)numbers[i].value);
+	if (has_goal(subject->plan))
+		fmt_print(&e.fmt, ",\"goal\":%lu",
+			  (unsigned long)subject->plan->goal_bytes);
+	else
+		fmt_text(&e.fmt, ",\"goal\":null");
 	fmt_print(&e.fmt, ",\"barrier\":\"%s\"", r->barrier);
 	record_end_event(&e);
 }

@@ -18,9 +18,10 @@ void trace_start(void);
  *   goal, leaked 1.2 MB in 3 sites, reclaimed 0.9 MB, dirty 1204 pages, 9
  *   threads, uffd
  *
- * (one line): number, time since start, share of one processor so far; first
- * stop, concurrent, second stop; heap before and after.  And an event "cycle"
- * with the same numbers in the record, if there is one.
+ * (one line): number, time since start, processor time of all our threads so
+ * far in percent of that; first stop, concurrent, second stop with all slices;
+ * heap before and after.  And an event "cycle" with the same numbers in the
+ * record, if there is one; its "goal" is null where the line says "no goal".
  */
 void trace_cycle(const struct cycle_report *report,
 		 const struct pacer_plan *plan);

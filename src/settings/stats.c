@@ -5,7 +5,7 @@
 
 #include "base/bits.h"
 
-struct stats stats = { .barrier = "stop" };
+struct stats stats = { .barrier = "stop", .barrier_foreseen = "stop" };
 
 /* bucket_of - values below 8 have one each. */
 static unsigned

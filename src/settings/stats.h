@@ -49,6 +49,7 @@ struct stats {
 	struct leak_stats leak;
 	/* Guarded by RANK_CYCLE. */
 	const char *barrier;		/* the name of the one in use */
+	const char *barrier_foreseen;	/* before any was; set once */
 	uint64_t reclaimed_bytes;
 	uint64_t reclaimed_blocks;
 	uint64_t quarantined_bytes;	/* of slots, at the end */

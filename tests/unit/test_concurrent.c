@@ -23,6 +23,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #define THREADS		3
 #define PLACES		200	/* of a kind, for each thread */
@@ -301,6 +302,104 @@ START_TEST(test_wanted)
 }
 END_TEST
 
+/* ------------------------------------------------------------------- numbers */
+
+/* Enough that marking is most of a cycle, and its last stop no trifle. */
+#define TREE_BLOCKS	60000u
+#define TREE_WORDS	128u
+#define SHARED_SIZE	(64 * MIB)
+
+static void ***tree;
+static struct cycle_report told_last;
+static uint64_t told_cpu_ns;
+
+static uint64_t
+process_cpu_ns(void)
+{
+	struct timespec time;
+
+	expect(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0);
+	return (uint64_t)time.tv_sec * NSEC_PER_SEC + (uint64_t)time.tv_nsec;
+}
+
+static void
+tell_numbers(const struct cycle_report *report)
+{
+	told_last = *report;
+	told_cpu_ns += report->cpu_ns;
+}
+
+static void
+run_three(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < 3; i++) {
+		uint64_t begin_ns = sys_monotonic_ns();
+		struct cycle_report r;
+
+		expect(cycle_run(false, &r, tell_numbers) == 0);
+		/* No time is counted twice. */
+		expect(r.first_stop_ns + r.concurrent_ns + r.second_stop_ns <=
+		       sys_monotonic_ns() - begin_ns);
+		expect(r.second_stop_ns > 0);
+	}
+}
+
+/* Wide: a deep one is marked by one thread alone. */
+static void
+grow_tree(void)
+{
+	uint64_t state = 1;
+
+	tree = heap_alloc(TREE_BLOCKS * sizeof(*tree), true);
+	expect(tree != NULL);
+	for (size_t i = 0; i < TREE_BLOCKS; i++) {
+		tree[i] = heap_alloc(TREE_WORDS * sizeof(**tree), true);
+		expect(tree[i] != NULL);
+		for (size_t w = 0; w < TREE_WORDS; w++)
+			tree[i][w] = tree[unit_random(&state, i + 1)];
+	}
+}
+
+/* What a cycle says of itself: threads, times, the work of all who marked. */
+static void
+check_numbers(const char *barrier, const char *workers)
+{
+	const char *settings[] = { "BILGE_CPU=100", barrier, workers, NULL };
+	uint64_t cpu_ns;
+	char *shared = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	expect(shared != MAP_FAILED);
+	memset(shared, 1, SHARED_SIZE);
+	unit_core(settings);
+	grow_tree();
+	cpu_ns = process_cpu_ns();
+	expect(crew_start(0, run_three, NULL) == 0);
+	crew_join(0);
+	cpu_ns = process_cpu_ns() - cpu_ns;
+	printf("%s %s: %lu of %lu ms told\n", barrier, workers,
+	       (unsigned long)(told_cpu_ns / NSEC_PER_MSEC),
+	       (unsigned long)(cpu_ns / NSEC_PER_MSEC));
+	expect(told_last.threads == 1);
+	expect(told_cpu_ns <= cpu_ns && told_cpu_ns >= cpu_ns / 10 * 9);
+	expect(stats.cycle.cpu_ns == told_cpu_ns);
+	expect(tree != NULL);
+	munmap(shared, SHARED_SIZE);
+}
+
+START_TEST(test_numbers)
+{
+	static const char *const choices[][2] = {
+		{ "BILGE_BARRIER=stop", "BILGE_WORKERS=1" },
+		{ "BILGE_BARRIER=auto", "BILGE_WORKERS=1" },
+		{ "BILGE_BARRIER=auto", "BILGE_WORKERS=4" },
+	};
+
+	check_numbers(choices[_i][0], choices[_i][1]);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -310,5 +409,7 @@ main(void)
 			    0, ARRAY_LEN(runs));
 	tcase_add_loop_test(unit_case(suite, "wanted", NULL), test_wanted,
 			    0, 4);
+	tcase_add_loop_test(unit_case(suite, "numbers", NULL), test_numbers,
+			    0, 3);
 	return unit_run(suite);
 }

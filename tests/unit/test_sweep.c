@@ -155,6 +155,7 @@ START_TEST(test_told)
 	ck_assert(a.blocks == 5 && a.bytes == 510 && a.reclaimed_blocks == 0);
 	r = cycle(true);
 	ck_assert_uint_eq(r.lost_blocks + r.lost_sites, 0);
+	ck_assert_uint_eq(r.reclaimed_bytes, 1045);
 	ck_assert(ledger_find(SITE + 1, true, &a));
 	ck_assert(a.blocks == 5 && a.bytes == 535);
 	ck_assert(a.reclaimed_blocks == 5 && a.reclaimed_bytes == 535);
