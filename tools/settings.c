@@ -1,17 +1,14 @@
 /*
  * settings.c - the library's settings: names, values, what holds here.
  *
- * A value is checked by the text in "values" alone: alternatives divided by
- * "|", each one a word that stands for itself, a range of decimal numbers, or
- * the name of a kind (see kinds[]).
+ * What they are and what values they take is the library's (settings/values.h):
+ * nothing is accepted here that is refused there.
  */
 #include "settings.h"
 #include "cmd.h"
+#include "settings/values.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +17,18 @@
 #define PREFIX "BILGE_"
 
 #define OPTION(NAME, field, kind, standard, values, meaning) \
-	{ #NAME, values, standard, meaning, false },
+	{ #NAME, VALUE_##kind, values, standard, meaning, false },
 #define LATER(NAME, field, kind, standard, values, meaning) \
-	{ #NAME, values, standard, meaning, true },
+	{ #NAME, VALUE_##kind, values, standard, meaning, true },
 
 static const struct setting settings[] = {
+#include "settings/options.def"
+};
+
+static const struct {
+	const char *chooser, *choice, *name, *value;
+} modes[] = {
+#define MODE(chooser, choice, name, value) { #chooser, choice, #name, value },
 #include "settings/options.def"
 };
 
@@ -40,140 +44,35 @@ settings_find(const char *name, size_t length)
 	return NULL;
 }
 
-/* A decimal number at *text, which moves behind it. */
-static bool
-number(const char **text, unsigned long long *ret_number)
-{
-	char *end;
-
-	if (!isdigit((unsigned char)**text))
-		return false;
-	errno = 0;
-	*ret_number = strtoull(*text, &end, 10);
-	*text = end;
-	return errno == 0;
-}
-
-static bool
-is_size(const char *value)
-{
-	static const char units[] = "KMG";
-	unsigned long long size;
-	const char *unit;
-
-	if (!number(&value, &size))
-		return false;
-	if (*value == '\0')
-		return true;
-	unit = strchr(units, toupper((unsigned char)*value));
-	return unit != NULL && value[1] == '\0' &&
-	    size <= (~0ULL >> (10 * (unit - units + 1)));
-}
-
-static bool
-is_time(const char *value)
-{
-	unsigned long long time;
-
-	if (!number(&value, &time))
-		return false;
-	return *value == '\0' || strcmp(value, "ms") == 0 ||
-	    strcmp(value, "s") == 0 || strcmp(value, "m") == 0 ||
-	    strcmp(value, "h") == 0;
-}
-
-static bool
-is_hex(const char *value)
-{
-	if (value[0] == '0' && (value[1] == 'x' || value[1] == 'X'))
-		value += 2;
-	return *value != '\0' && strlen(value) <= 16 &&
-	    value[strspn(value, "0123456789abcdefABCDEF")] == '\0';
-}
-
-/* Those that a thread may be stopped with: no fault, nothing uncatchable. */
-static bool
-is_signal(const char *value)
-{
-	static const char *const names[] = {
-		"HUP", "USR1", "USR2", "ALRM", "STKFLT", "URG", "XCPU", "XFSZ",
-		"VTALRM", "PROF", "WINCH", "IO", "PWR",
-	};
-	unsigned long long signal;
-
-	if (strncmp(value, "SIG", 3) == 0)
-		value += 3;
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (strcmp(value, names[i]) == 0)
-			return true;
-	if (strncmp(value, "RTMIN+", 6) == 0) {
-		value += 6;
-		return number(&value, &signal) && *value == '\0' &&
-		    signal <= (unsigned)(SIGRTMAX - SIGRTMIN);
-	}
-	if (!number(&value, &signal) || *value != '\0' || signal < 1 ||
-	    signal > (unsigned)SIGRTMAX)
-		return false;
-	switch (signal) {
-	case SIGKILL:
-	case SIGSTOP:
-	case SIGILL:
-	case SIGBUS:
-	case SIGFPE:
-	case SIGSEGV:
-		return false;
-	}
-	/* The C library keeps those between for itself. */
-	return signal < 32 || signal >= (unsigned)SIGRTMIN;
-}
-
-static bool
-is_path(const char *value)
-{
-	return *value != '\0';
-}
-
-static const struct {
-	const char *name;
-	bool (*accepts)(const char *value);
-} kinds[] = {
-	{ "size", is_size },
-	{ "time", is_time },
-	{ "hex", is_hex },
-	{ "signal", is_signal },
-	{ "path", is_path },
-	{ "path[:path]", is_path },
-};
-
-/* One alternative of "values". */
-static bool
-alternative_accepts(const char *alternative, const char *value)
-{
-	unsigned long long min, max, given;
-	const char *at = alternative;
-
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
-		if (strcmp(alternative, kinds[i].name) == 0)
-			return kinds[i].accepts(value);
-	if (number(&at, &min) && *at++ == '-' && number(&at, &max) &&
-	    *at == '\0')
-		return number(&value, &given) && *value == '\0' &&
-		    given >= min && given <= max;
-	return strcmp(alternative, value) == 0;
-}
-
 bool
 setting_accepts(const struct setting *setting, const char *value)
 {
-	char *values = cmd_printf("%s", setting->values);
-	bool accepted = false;
-	char *next = values;
-	char *alternative;
+	uint64_t unused;
 
-	while (!accepted && (alternative = strsep(&next, "|")) != NULL)
-		accepted = alternative_accepts(alternative, value);
-	free(values);
-	return accepted;
+	return value_parse((enum value_kind)setting->kind, setting->values,
+	    value, &unused);
+}
+
+const char *
+setting_default(const struct setting *setting)
+{
+	const char *standard = setting->standard;
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
+		const struct setting *chooser = settings_find(modes[i].chooser,
+		    strlen(modes[i].chooser));
+		char *variable = cmd_printf(PREFIX "%s", chooser->name);
+		const char *choice = getenv(variable);
+
+		free(variable);
+		if (strcmp(modes[i].name, setting->name) != 0)
+			continue;
+		if (choice == NULL || !setting_accepts(chooser, choice))
+			choice = chooser->standard;
+		if (strcmp(choice, modes[i].choice) == 0)
+			standard = modes[i].value;
+	}
+	return standard;
 }
 
 void
@@ -200,6 +99,10 @@ settings_set(const char *assignment)
 	if (setting == NULL)
 		cmd_die(STATUS_USAGE, "-s: unknown setting '%.*s'; "
 		    "see bilge settings", (int)length, assignment);
+	if (setting->kind == VALUE_SIGNAL && value_signal(value) != 0 &&
+	    !setting_accepts(setting, value))
+		cmd_die(STATUS_USAGE, "-s: the signal %s cannot stop threads",
+		    value);
 	if (!setting_accepts(setting, value))
 		cmd_die(STATUS_USAGE, "-s: %s cannot be '%s', but %s",
 		    setting->name, value, setting->values);
@@ -214,10 +117,10 @@ print_setting(const struct setting *setting)
 	const char *value = getenv(variable);
 
 	printf("%s=%s\n", variable,
-	    value != NULL ? value : setting->standard);
+	    value != NULL ? value : setting_default(setting));
 	printf("\t%s\n", setting->meaning);
 	printf("\tvalues: %s; default: %s\n", setting->values,
-	    setting->standard);
+	    setting_default(setting));
 	if (setting->is_later)
 		printf("\taccepted, but without effect yet\n");
 	if (value != NULL && !setting_accepts(setting, value))

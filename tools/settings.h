@@ -11,6 +11,7 @@
 
 struct setting {
 	const char *name;		/* without BILGE_ */
+	int kind;			/* enum value_kind */
 	const char *values;		/* "off|1-100": words, ranges, kinds */
 	const char *standard;		/* the default */
 	const char *meaning;
@@ -22,6 +23,12 @@ const struct setting *settings_find(const char *name, size_t length);
 
 /* setting_accepts - would the library take this value? */
 bool setting_accepts(const struct setting *setting, const char *value);
+
+/*
+ * setting_default - what it is when nobody sets it: a choice that is in the
+ * environment may change that.
+ */
+const char *setting_default(const struct setting *setting);
 
 /*
  * settings_set - put "NAME=VALUE" into the environment for the program.

@@ -7,8 +7,7 @@
 
 #include "base/base.h"
 #include "base/fmt.h"
-
-#define OPTION_OFF	UINT64_MAX
+#include "settings/values.h"
 
 enum leaks_choice { LEAKS_REPORT, LEAKS_RECLAIM, LEAKS_IGNORE };
 enum free_choice { FREE_NOW, FREE_GUARD };

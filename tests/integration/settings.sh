@@ -49,6 +49,89 @@ bad HELP maybe
 bad REPORT ""
 bad RECORD ""
 bad SUPPRESSIONS ""
+# What is used instead depends on the mode, wherever that is named.
+for given in "BILGE_SAMPLE=much BILGE_LEAKS=reclaim" \
+    "BILGE_LEAKS=reclaim BILGE_SAMPLE=much"; do
+	# shellcheck disable=SC2086 # two settings
+	run $given exits clean
+	ends 0
+	one_line 'BILGE_SAMPLE=much is not .*; using 512K$'
+done
+run BILGE_LEAKS=maybe BILGE_SAMPLE=much exits clean
+says 1 'BILGE_SAMPLE=much is not .*; using 1$'
+
+# Those that no thread can be stopped with are told from those that are none.
+for signal in KILL SIGSTOP ILL SIGTRAP BUS FPE SIGSEGV SYS 5 31 32 33; do
+	run BILGE_SIGNAL=$signal exits clean
+	ends 0
+	one_line "BILGE_SIGNAL=$signal cannot stop threads; using SIGSTKFLT"
+done
+# With the others they can be.
+for signal in $(seq 1 64) SIGTERM CHLD IO SIGRTMIN RTMIN+3 SIGRTMIN+30; do
+	case $signal in
+	4 | 5 | 7 | 8 | 9 | 11 | 19 | 31 | 32 | 33) continue ;;
+	esac
+	run BILGE_SIGNAL=$signal threads stack drop
+	ends 0
+	says 0 '^bilge: '
+	leaks 1 4242
+done
+
+# The command and the library take the same values.
+while read -r name value; do
+	run "BILGE_$name=$value" exits clean
+	ours=0
+	! grep -q "^bilge: BILGE_$name=" "$err" || ours=2
+	"$BILGE" run -s "$name=$value" true >"$out" 2>&1 && its=0 || its=$?
+	[ "$ours" = "$its" ] || fail "the command says $its"
+done <<'END'
+SIGNAL RTMIN+3
+SIGNAL SIGRTMIN+31
+SIGNAL sigusr1
+SIGNAL 0
+SIGNAL 010
+SIGNAL 0x10
+SIGNAL -1
+SIGNAL SIGSIGHUP
+SIGNAL TRAP
+SIGNAL TERM
+SIGNAL 15
+TAG_MASK 0XFF
+TAG_MASK 0xff
+TAG_MASK ff00000000000000
+TAG_MASK 00000000000000000000ff
+TAG_MASK 1ffffffffffffffff
+TAG_MASK 0x
+TAG_MASK -1
+LIMIT off
+LIMIT 1k
+LIMIT 1g
+LIMIT 17179869183G
+LIMIT 17179869184G
+LIMIT 18446744073709551615
+LIMIT 18446744073709551616
+LIMIT +1
+LIMIT 1KB
+LIMIT 1K
+INTERVAL 1
+INTERVAL 1M
+INTERVAL 90us
+INTERVAL off
+INTERVAL 5124095h
+INTERVAL 5124096h
+PERCENT off
+PERCENT 1000000
+PERCENT 1000001
+PERCENT 0010
+WORKERS 1024
+WORKERS off
+LEAKS report|reclaim
+LEAKS Report
+PAST_END 01
+DEPTH 99999999999999999999
+REPORT none
+END
+
 what="settings"
 for name in $names; do
 	case "$tested " in

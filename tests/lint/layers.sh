@@ -3,7 +3,8 @@
 #
 # src/layers.txt is the order.  An entry without a suffix is a .c and .h pair.
 # The interposers know the face of the core, the settings and what has no
-# state; the command knows the table of settings and the shared counters.
+# state; the command knows the table of settings, what values they take and the
+# shared counters.
 set -eu
 cd "${TOP_SRCDIR:?}"
 
@@ -60,7 +61,7 @@ $1 == "include" && folder == "preload" {
 		wrong("includes " $2 " past bilge.h")
 }
 $1 == "include" && folder == "tools" {
-	if (module($2) != "" && $2 !~ /^settings\/(options\.def|statpage\.h)$/)
+	if (module($2) != "" && $2 !~ /^settings\/(options\.def|values\.h|statpage\.h)$/)
 		wrong("includes " $2 " of the core")
 }
 END {

@@ -45,6 +45,8 @@ wrong run -s SAMPLE=1T true
 wrong run -s INTERVAL=2d true
 wrong run -s TAG_MASK=xyz true
 wrong run -s SIGNAL=SIGNOTHING true
+wrong run -s SIGNAL=SIGTRAP true
+has 'SIGTRAP cannot stop threads' err
 wrong run -s leaks=report true
 wrong run -s BILGE_LEAKS=report true
 wrong run --exit-code=256 true
@@ -74,6 +76,15 @@ for name in $names; do
 done
 hasnt 'bad value'
 hasnt 'unknown'
+has '^BILGE_SAMPLE=1$'
+has '^BILGE_INTERVAL=0$'
+expect 0 env BILGE_LEAKS=reclaim BILGE_PERCENT=50 "$BILGE" settings
+has '^BILGE_SAMPLE=512K$'
+has '^BILGE_INTERVAL=2m$'
+has '^BILGE_PERCENT=50$'
+has 'values: off|0-1000000; default: 100$'
+expect 0 env BILGE_LEAKS=reclaimed "$BILGE" settings
+has '^BILGE_SAMPLE=1$'
 expect 0 env BILGE_DEPTH=7 BILGE_LEAKS=maybe BILGE_OARS=2 "$BILGE" settings
 has '^BILGE_DEPTH=7$'
 has "bad value 'maybe'"

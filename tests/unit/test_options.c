@@ -17,7 +17,7 @@
 #define FIELD(name)	offsetof(struct options, name)
 
 /* What a bad value and an unknown name are answered with. */
-#define BAD	" is not one of "
+#define BAD		"; using "
 #define UNKNOWN	" is not a setting"
 
 static const struct number_row {
