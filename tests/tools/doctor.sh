@@ -78,4 +78,45 @@ cp "$fixtures/stack" small
 printf '\001' | dd of=small bs=1 seek=4 conv=notrunc status=none
 cannot '32-bit' ./small
 
+# The barrier: under a filter that would end the command it is not even tried.
+cat >filter.c <<'END'
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { sizeof code / sizeof *code, code };
+
+	(void)argc;
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+		return 3;
+	execv(argv[1], argv + 1);
+	return 4;
+}
+END
+$CC -o filter filter.c
+expect 0 ./filter "$BILGE" doctor ./filter
+has '^  userfaultfd barrier: no, a filter of system calls is set$'
+# And so the library sees it.
+expect 0 "$BILGE" run -s INTERVAL=10s --record=unfiltered /bin/true
+expect 0 ./filter "$BILGE" run -s INTERVAL=10s --record=filtered /bin/true
+has '"event":"start".*"barrier":"mprotect"' filtered
+expect 0 "$BILGE" doctor /bin/true
+if grep -q '^  userfaultfd barrier: yes$' out; then
+	has '"event":"start".*"barrier":"uffd"' unfiltered
+else
+	hasnt '"event":"start".*"barrier":"uffd"' unfiltered
+fi
+
 finish
