@@ -10,6 +10,7 @@
 #include "preload/restart.h"
 
 #include <aio.h>
+#include <netdb.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <sys/epoll.h>
@@ -31,6 +32,7 @@ NEXT_DEFINE(pause);
 NEXT_DEFINE(semop);
 NEXT_DEFINE(semtimedop);
 NEXT_DEFINE(aio_suspend);
+NEXT_DEFINE(gai_suspend);
 NEXT_DEFINE(sem_timedwait);
 NEXT_DEFINE(sem_clockwait);
 
@@ -285,6 +287,24 @@ aio_suspend(const struct aiocb *const list[], int count,
 	timeout_begin(&t, CLOCK_MONOTONIC, time);
 	return RESTART(NEXT(aio_suspend)(list, count, time),
 		       NEXT(aio_suspend)(list, count, timeout_left(&t)));
+}
+
+/* It says why in its result. */
+PUBLIC int
+gai_suspend(const struct gaicb *const list[], int count,
+	    const struct timespec *time)
+{
+	struct timeout t;
+	int error;
+
+	timeout_begin(&t, CLOCK_MONOTONIC, time);
+	restart_arm();
+	error = NEXT(gai_suspend)(list, count, time);
+	while (unlikely(error == EAI_INTR) && restart_is_due()) {
+		restart_arm();
+		error = NEXT(gai_suspend)(list, count, timeout_left(&t));
+	}
+	return error;
 }
 
 PUBLIC int

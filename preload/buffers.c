@@ -10,6 +10,7 @@
 #include "preload/lend.h"
 #include "preload/next.h"
 #include "preload/preload.h"
+#include "preload/transfer.h"
 
 #include <aio.h>
 #include <dirent.h>
@@ -67,23 +68,31 @@ PUBLIC type name parameters						\
 		     NEXT(name) arguments);				\
 }
 
+/* RECEIVES - one that may sleep on a socket with a timeout, `fd`. */
+#define RECEIVES(type, name, parameters, arguments, a, a_size, b, b_size, c, \
+		 c_size)						\
+NEXT_DEFINE(name);							\
+PUBLIC type name parameters						\
+{									\
+	return LENT3(a, a_size, b, b_size, c, c_size,			\
+		     TRANSFER_ON(fd, SO_RCVTIMEO, NEXT(name) arguments)); \
+}
+
 /* ------------------------------------------------------- reading, receiving */
 
 LENDS(ssize_t, pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at),
       p, n)
 LENDS(ssize_t, pread64, (int fd, void *p, size_t n, off64_t at),
       (fd, p, n, at), p, n)
-LENDS(ssize_t, getrandom, (void *p, size_t n, unsigned flags), (p, n, flags),
-      p, n)
 LENDS(int, getentropy, (void *p, size_t n), (p, n), p, n)
 LENDS(ssize_t, getdents64, (int fd, void *p, size_t n), (fd, p, n), p, n)
 LENDS2(ssize_t, mq_timedreceive, (mqd_t queue, char *p, size_t n,
        unsigned *priority, const struct timespec *until),
        (queue, p, n, priority, until), p, n, priority, sizeof(*priority))
-LENDS3(ssize_t, recvfrom, (int fd, void *p, size_t n, int flags,
-       __SOCKADDR_ARG from, socklen_t *size),
-       (fd, p, n, flags, from, size), p, n, from.__sockaddr__,
-       sizeof(struct sockaddr_storage), size, sizeof(*size))
+RECEIVES(ssize_t, recvfrom, (int fd, void *p, size_t n, int flags,
+	 __SOCKADDR_ARG from, socklen_t *size),
+	 (fd, p, n, flags, from, size), p, n, from.__sockaddr__,
+	 sizeof(struct sockaddr_storage), size, sizeof(*size))
 
 /* Of fortified programs; the headers hide them from others. */
 PUBLIC ssize_t __read_chk(int, void *, size_t, size_t);
@@ -99,18 +108,18 @@ PUBLIC ssize_t __readlinkat_chk(int, const char *, char *, size_t, size_t);
 PUBLIC char *__getcwd_chk(char *, size_t, size_t);
 PUBLIC int __getgroups_chk(int, gid_t *, size_t);
 
-LENDS(ssize_t, __read_chk, (int fd, void *p, size_t n, size_t room),
-      (fd, p, n, room), p, n)
+RECEIVES(ssize_t, __read_chk, (int fd, void *p, size_t n, size_t room),
+	 (fd, p, n, room), p, n, NULL, 0, NULL, 0)
 LENDS(ssize_t, __pread_chk, (int fd, void *p, size_t n, off_t at,
       size_t room), (fd, p, n, at, room), p, n)
 LENDS(ssize_t, __pread64_chk, (int fd, void *p, size_t n, off64_t at,
       size_t room), (fd, p, n, at, room), p, n)
-LENDS(ssize_t, __recv_chk, (int fd, void *p, size_t n, size_t room,
-      int flags), (fd, p, n, room, flags), p, n)
-LENDS3(ssize_t, __recvfrom_chk, (int fd, void *p, size_t n, size_t room,
-       int flags, struct sockaddr *from, socklen_t *size),
-       (fd, p, n, room, flags, from, size), p, n, from,
-       sizeof(struct sockaddr_storage), size, sizeof(*size))
+RECEIVES(ssize_t, __recv_chk, (int fd, void *p, size_t n, size_t room,
+	 int flags), (fd, p, n, room, flags), p, n, NULL, 0, NULL, 0)
+RECEIVES(ssize_t, __recvfrom_chk, (int fd, void *p, size_t n, size_t room,
+	 int flags, struct sockaddr *from, socklen_t *size),
+	 (fd, p, n, room, flags, from, size), p, n, from,
+	 sizeof(struct sockaddr_storage), size, sizeof(*size))
 
 #undef fread_unlocked
 
@@ -161,7 +170,7 @@ end_lending(struct vector *v)
 		bilge_lend_end(v->lent[--v->count]);
 }
 
-#define LENDS_VECTOR(name, parameters, arguments)			\
+#define LENDS_VECTOR_TO(name, parameters, call)				\
 NEXT_DEFINE(name);							\
 PUBLIC ssize_t name parameters						\
 {									\
@@ -170,13 +179,16 @@ PUBLIC ssize_t name parameters						\
 									\
 	v.count = 0;							\
 	lend_parts(&v, parts, (size_t)count);				\
-	result = NEXT(name) arguments;					\
+	result = (call);						\
 	end_lending(&v);						\
 	return result;							\
 }
 
-LENDS_VECTOR(readv, (int fd, const struct iovec *parts, int count),
-	     (fd, parts, count))
+#define LENDS_VECTOR(name, parameters, arguments)			\
+	LENDS_VECTOR_TO(name, parameters, NEXT(name) arguments)
+
+LENDS_VECTOR_TO(readv, (int fd, const struct iovec *parts, int count),
+		TRANSFER_ON(fd, SO_RCVTIMEO, NEXT(readv)(fd, parts, count)))
 LENDS_VECTOR(preadv, (int fd, const struct iovec *parts, int count, off_t at),
 	     (fd, parts, count, at))
 LENDS_VECTOR(preadv64, (int fd, const struct iovec *parts, int count,
@@ -212,7 +224,8 @@ recvmsg(int fd, struct msghdr *message, int flags)
 
 	v.count = 0;
 	lend_message(&v, message);
-	result = NEXT(recvmsg)(fd, message, flags);
+	result = TRANSFER_ON(fd, SO_RCVTIMEO,
+			     NEXT(recvmsg)(fd, message, flags));
 	end_lending(&v);
 	return result;
 }
@@ -231,8 +244,8 @@ recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
 				  sizeof(messages[i].msg_len));
 			lend_message(&v, &messages[i].msg_hdr);
 		}
-	result = LENT_TO(timeout, NEXT(recvmmsg)(fd, messages, count, flags,
-						 timeout));
+	result = LENT_TO(timeout, TRANSFER_ON(fd, SO_RCVTIMEO,
+		NEXT(recvmmsg)(fd, messages, count, flags, timeout)));
 	end_lending(&v);
 	return result;
 }
@@ -254,9 +267,22 @@ SHOWS(ssize_t, pwrite, (int fd, const void *p, size_t n, off_t at),
       (fd, p, n, at), p, n)
 SHOWS(ssize_t, pwrite64, (int fd, const void *p, size_t n, off64_t at),
       (fd, p, n, at), p, n)
-SHOWS(ssize_t, sendto, (int fd, const void *p, size_t n, int flags,
-      __CONST_SOCKADDR_ARG to, socklen_t size), (fd, p, n, flags, to, size),
-      p, n)
+
+NEXT_DEFINE(sendto);
+
+PUBLIC ssize_t
+sendto(int fd, const void *data, size_t size, int flags,
+       __CONST_SOCKADDR_ARG to, socklen_t to_size)
+{
+	struct transfer t = transfer_begin(fd, SO_SNDTIMEO);
+	ssize_t result;
+
+	bilge_show(data, size);
+	result = TRANSFER(&t, NEXT(sendto)(fd, data, size, flags, to,
+					   to_size));
+	return TRANSFER_REST(&t, TRANSFER_SEND, data, size, result, flags);
+}
+
 /* What is longer than a stream's buffer comes from its place directly. */
 SHOWS(size_t, fwrite, (const void *p, size_t n, size_t count, FILE *f),
       (p, n, count, f), p, n * count)
@@ -281,21 +307,53 @@ PUBLIC ssize_t name parameters						\
 	return NEXT(name) arguments;					\
 }
 
-SHOWS_VECTOR(writev, (int fd, const struct iovec *parts, int count),
-	     (fd, parts, count))
 SHOWS_VECTOR(pwritev, (int fd, const struct iovec *parts, int count, off_t at),
 	     (fd, parts, count, at))
 SHOWS_VECTOR(pwritev64, (int fd, const struct iovec *parts, int count,
 	     off64_t at), (fd, parts, count, at))
 
+NEXT_DEFINE(writev);
 NEXT_DEFINE(sendmsg);
+NEXT_DEFINE(sendmmsg);
+
+PUBLIC ssize_t
+writev(int fd, const struct iovec *parts, int count)
+{
+	struct transfer t = transfer_begin(fd, SO_SNDTIMEO);
+	ssize_t result;
+
+	show_parts(parts, (size_t)count);
+	result = TRANSFER(&t, NEXT(writev)(fd, parts, count));
+	if (result >= 0 && unlikely(restart_is_cut()))
+		result = transfer_rest(&t, TRANSFER_WRITE, parts,
+				       (size_t)count, result, 0);
+	return result;
+}
 
 PUBLIC ssize_t
 sendmsg(int fd, const struct msghdr *message, int flags)
 {
+	struct transfer t = transfer_begin(fd, SO_SNDTIMEO);
+	ssize_t result;
+
 	if (unlikely(load_relaxed(&fence_count) != 0) && message != NULL)
 		show_parts(message->msg_iov, message->msg_iovlen);
-	return NEXT(sendmsg)(fd, message, flags);
+	result = TRANSFER(&t, NEXT(sendmsg)(fd, message, flags));
+	if (result >= 0 && unlikely(restart_is_cut()))
+		result = transfer_rest(&t, TRANSFER_SEND, message->msg_iov,
+				       message->msg_iovlen, result, flags);
+	return result;
+}
+
+PUBLIC int
+sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+	if (unlikely(load_relaxed(&fence_count) != 0) && messages != NULL)
+		for (unsigned i = 0; i < MIN(count, (unsigned)IOV_MAX); i++)
+			show_parts(messages[i].msg_hdr.msg_iov,
+				   messages[i].msg_hdr.msg_iovlen);
+	return TRANSFER_ON(fd, SO_SNDTIMEO,
+			   NEXT(sendmmsg)(fd, messages, count, flags));
 }
 
 /* ------------------------------------------------------------ asking: files */
@@ -430,10 +488,14 @@ fcntl64(int fd, int command, ...)
 	LENDS2(int, name, parameters, arguments, address.__sockaddr__,	\
 	       sizeof(struct sockaddr_storage), size, sizeof(*size))
 
-SOCKET_LENDS(accept, (int fd, __SOCKADDR_ARG address, socklen_t *size),
-	     (fd, address, size))
-SOCKET_LENDS(accept4, (int fd, __SOCKADDR_ARG address, socklen_t *size,
-	     int flags), (fd, address, size, flags))
+#define ACCEPTS(name, parameters, arguments)				\
+	RECEIVES(int, name, parameters, arguments, address.__sockaddr__, \
+		 sizeof(struct sockaddr_storage), size, sizeof(*size), NULL, 0)
+
+ACCEPTS(accept, (int fd, __SOCKADDR_ARG address, socklen_t *size),
+	(fd, address, size))
+ACCEPTS(accept4, (int fd, __SOCKADDR_ARG address, socklen_t *size, int flags),
+	(fd, address, size, flags))
 SOCKET_LENDS(getsockname, (int fd, __SOCKADDR_ARG address, socklen_t *size),
 	     (fd, address, size))
 SOCKET_LENDS(getpeername, (int fd, __SOCKADDR_ARG address, socklen_t *size),

@@ -7,7 +7,7 @@
 #include "preload/preload.h"
 #include "preload/lend.h"
 #include "preload/next.h"
-#include "preload/restart.h"
+#include "preload/transfer.h"
 
 #include "base/arch.h"
 #include "base/bits.h"
@@ -195,13 +195,37 @@ submit(call_fn *call, aio_context_t context, long count,
 	return result;
 }
 
+/* Both give back -EINTR: libaio's functions, and the system call behind. */
+static NOINLINE long
+wait_for_events(call_fn *call, aio_context_t context, long min, long max,
+		struct io_event *events, long timeout, long mask)
+{
+	struct timeout t = { .is_limited = false };
+	long result;
+
+	if (timeout != 0 && sys_is_readable((uintptr_t)timeout) &&
+	    sys_is_readable((uintptr_t)timeout + 8))
+		timeout_begin(&t, CLOCK_MONOTONIC,
+			      (const struct timespec *)timeout);
+	restart_arm();
+	result = (int)call((long)context, min, max, (long)events, timeout,
+			   mask);
+	while (unlikely(result == -EINTR) && restart_is_due()) {
+		restart_arm();
+		result = (int)call((long)context, min, max, (long)events,
+				   t.is_limited ? (long)timeout_left(&t)
+						: timeout, mask);
+	}
+	return result;
+}
+
 static long
 get_events(call_fn *call, aio_context_t context, long min, long max,
 	   struct io_event *events, long timeout, long mask)
 {
 	long result = LENT(events, (size_t)max * sizeof(*events),
-			   (int)call((long)context, min, max, (long)events,
-				     timeout, mask));
+			   wait_for_events(call, context, min, max, events,
+					   timeout, mask));
 
 	for (long i = 0; i < result; i++) {
 		kernelrefs_drop(KERNELREF_AIO, context, events[i].obj);
@@ -543,23 +567,28 @@ is_message(const void *data, ssize_t size)
 PUBLIC ssize_t
 write(int fd, const void *data, size_t size)
 {
-	uint64_t key;
+	struct transfer t = transfer_begin(fd, SO_SNDTIMEO);
+	uint64_t key = 0;
 	ssize_t result;
 
 	bilge_show(data, size);
-	if (likely(!carries_address(data, size)))
-		return NEXT(write)(fd, data, size);
-	key = key_of(fd);
-	change_words(kernelrefs_note, key, data, size);
-	result = NEXT(write)(fd, data, size);
-	sent(key, data, size, result);
+	if (unlikely(carries_address(data, size)))
+		key = key_of(fd);
+	if (unlikely(key != 0))
+		change_words(kernelrefs_note, key, data, size);
+	result = TRANSFER(&t, NEXT(write)(fd, data, size));
+	result = TRANSFER_REST(&t, TRANSFER_WRITE, data, size, result, 0);
+	if (unlikely(key != 0))
+		sent(key, data, size, result);
 	return result;
 }
 
 PUBLIC ssize_t
 read(int fd, void *data, size_t size)
 {
-	ssize_t result = LENT(data, size, NEXT(read)(fd, data, size));
+	struct transfer t = transfer_begin(fd, SO_RCVTIMEO);
+	ssize_t result = LENT(data, size,
+			      TRANSFER(&t, NEXT(read)(fd, data, size)));
 
 	if (unlikely(is_message(data, result)))
 		received(key_of(fd), data, result);
@@ -569,22 +598,34 @@ read(int fd, void *data, size_t size)
 PUBLIC ssize_t
 send(int fd, const void *data, size_t size, int flags)
 {
+	struct transfer t = transfer_begin(fd, SO_SNDTIMEO);
+	bool carries;
 	ssize_t result;
 
 	bilge_show(data, size);
-	if (likely(!carries_address(data, size)))
-		return NEXT(send)(fd, data, size, flags);
-	change_words(kernelrefs_note, IN_SOCKET, data, size);
-	result = NEXT(send)(fd, data, size, flags);
-	sent(IN_SOCKET, data, size, result);
+	carries = carries_address(data, size);
+	if (unlikely(carries))
+		change_words(kernelrefs_note, IN_SOCKET, data, size);
+	result = TRANSFER(&t, NEXT(send)(fd, data, size, flags));
+	result = TRANSFER_REST(&t, TRANSFER_SEND, data, size, result, flags);
+	if (unlikely(carries))
+		sent(IN_SOCKET, data, size, result);
 	return result;
 }
 
 PUBLIC ssize_t
 recv(int fd, void *data, size_t size, int flags)
 {
-	ssize_t result = LENT(data, size,
-			      NEXT(recv)(fd, data, size, flags));
+	struct transfer t = transfer_begin(fd, SO_RCVTIMEO);
+	ssize_t result = LENT(data, size, ({
+		ssize_t first = TRANSFER(&t, NEXT(recv)(fd, data, size,
+							flags));
+
+		if (unlikely((flags & (MSG_WAITALL | MSG_PEEK)) ==
+			     MSG_WAITALL) && first > 0)
+			first = TRANSFER_REST(&t, TRANSFER_RECEIVE, data,
+					      size, first, flags);
+		first; }));
 
 	if (unlikely(is_message(data, result)) && (flags & MSG_PEEK) == 0)
 		received(IN_SOCKET, data, result);

@@ -5,8 +5,8 @@
  * themselves (SA_RESTART); those that never do, signal(7), fail with EINTR,
  * and sleep again here, for what was left of their time.  A handler of the
  * program interrupts them as ever: the handler of a stop says, in
- * park.interrupted, which call it ended, and says nothing when one of the
- * program's was also waiting to run.
+ * park.ended, which call it ended, and says nothing when one of the program's
+ * was also waiting to run.
  *
  * What is left open: a signal of the program that comes after that, until the
  * thread runs again and has repeated the call, finds it not sleeping, as it
@@ -32,21 +32,42 @@
 ALWAYS_INLINE void
 restart_arm(void)
 {
-	uintptr_t *interrupted = bilge_interrupted();
+	struct park_ended *ended = bilge_ended_calls();
 
-	if (interrupted != NULL)
-		*interrupted = 0;
+	if (ended != NULL)
+		*ended = (struct park_ended){ 0, 0 };
+}
+
+/* restart_is_own - was it a call of the function with this frame? */
+ALWAYS_INLINE bool
+restart_is_own(uintptr_t sp, uintptr_t frame)
+{
+	return sp != 0 && frame - sp < RESTART_FRAMES_MAX;
 }
 
 /* restart_is_due - did a stop, and nothing else, end this function's call? */
 ALWAYS_INLINE bool
 restart_is_due(void)
 {
-	const uintptr_t *interrupted = bilge_interrupted();
-	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+	const struct park_ended *ended = bilge_ended_calls();
 
-	return interrupted != NULL && *interrupted != 0 &&
-	       frame - *interrupted < RESTART_FRAMES_MAX;
+	return ended != NULL &&
+	       restart_is_own(ended->failed,
+			      (uintptr_t)__builtin_frame_address(0));
+}
+
+/*
+ * restart_is_cut - did a stop, and nothing else, come at the end of this
+ * function's call, which may have done less for that?
+ */
+ALWAYS_INLINE bool
+restart_is_cut(void)
+{
+	const struct park_ended *ended = bilge_ended_calls();
+
+	return ended != NULL &&
+	       restart_is_own(ended->done,
+			      (uintptr_t)__builtin_frame_address(0));
 }
 
 /*

@@ -98,6 +98,54 @@ sigsuspend(const sigset_t *set)
 	return RESTART_SAME(NEXT(sigsuspend)(set));
 }
 
+/*
+ * Old ways to wait: with a mask of the first signals, or for one.  The headers
+ * give the name of the first to the second.
+ */
+PUBLIC int sigpause_mask(int) __asm__("sigpause");
+PUBLIC int sigpause_signal(int) __asm__("__xpg_sigpause");
+PUBLIC int __sigpause(int, int);
+NEXT_DEFINE(sigpause_mask);
+NEXT_DEFINE(sigpause_signal);
+NEXT_DEFINE(__sigpause);
+
+#define NEXT_SIGPAUSE(ours, name) \
+	((__typeof__(&ours))next_find(&next_##ours, name))
+
+static int
+mask_blocked(int mask)
+{
+	int sig = (int)options->signal;
+
+	if (bilge_mode != BILGE_ACTIVE)
+		return mask;
+	if (fence_is_on)
+		mask &= ~(1 << (SIGSEGV - 1));
+	return sig <= 32 ? mask & ~(int)(1u << (sig - 1)) : mask;
+}
+
+int
+sigpause_mask(int mask)
+{
+	mask = mask_blocked(mask);
+	return RESTART_SAME(NEXT_SIGPAUSE(sigpause_mask, "sigpause")(mask));
+}
+
+int
+__sigpause(int mask, int is_signal)
+{
+	if (is_signal == 0)
+		mask = mask_blocked(mask);
+	return RESTART_SAME(NEXT(__sigpause)(mask, is_signal));
+}
+
+int
+sigpause_signal(int sig)
+{
+	return RESTART_SAME(NEXT_SIGPAUSE(sigpause_signal,
+					  "__xpg_sigpause")(sig));
+}
+
 PUBLIC int
 sigwait(const sigset_t *set, int *ret_sig)
 {

@@ -249,16 +249,23 @@ arch_context_mask(const void *ucontext)
 }
 
 /*
- * arch_context_is_interrupted_call - was a system call ended by the signal,
- * and fails?  The instruction leaves the address behind it in rcx too.
+ * arch_context_is_ended_call - did the signal come at the end of a system call,
+ * which it may have brought about?  The instruction leaves the address behind
+ * it in rcx too.
  */
 ALWAYS_INLINE bool
-arch_context_is_interrupted_call(const void *ucontext)
+arch_context_is_ended_call(const void *ucontext)
 {
 	const greg_t *gregs = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
 
-	return gregs[REG_RAX] == -4 /* EINTR */ &&
-	       gregs[REG_RCX] == gregs[REG_RIP];
+	return gregs[REG_RCX] == gregs[REG_RIP];
+}
+
+/* arch_context_result - of a system call that has ended. */
+ALWAYS_INLINE long
+arch_context_result(const void *ucontext)
+{
+	return ((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RAX];
 }
 
 /*

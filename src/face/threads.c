@@ -80,10 +80,10 @@ bilge_stack_made(uintptr_t start, uintptr_t main_end)
 
 /* ------------------------------------------------------------ system calls */
 
-uintptr_t *
-bilge_interrupted(void)
+struct park_ended *
+bilge_ended_calls(void)
 {
-	return mutator_self != NULL ? &mutator_self->park.interrupted : NULL;
+	return mutator_self != NULL ? &mutator_self->park.ended : NULL;
 }
 
 /* A child of vfork has our memory: it is not the thread it looks like. */

@@ -6,6 +6,7 @@
 #define BILGE_THREADS_H
 
 #include "base/base.h"
+#include "world/park.h"
 
 /* Threads.  See heap_thread_begin(), mutator_end(), mutator_joined(). */
 void bilge_thread_begin(bool has_own_stack);
@@ -24,11 +25,11 @@ bool bilge_is_on_stack(uintptr_t start, uintptr_t end, uintptr_t main_end);
 void bilge_stack_made(uintptr_t start, uintptr_t main_end);
 
 /*
- * bilge_interrupted - where the stop handler leaves the stack pointer of the
- * calling thread's system call, if a stop alone made it fail with EINTR.
+ * bilge_ended_calls - where the stop handler leaves the stack pointer of the
+ * calling thread's system call, if a stop alone may have ended it.
  * Returns: NULL when the thread is not known.
  */
-uintptr_t *bilge_interrupted(void);
+struct park_ended *bilge_ended_calls(void);
 
 /*
  * bilge_vfork_begin - the thread is about to call vfork(2) at this stack

@@ -113,16 +113,20 @@ has_handler_waiting(const void *ucontext)
 }
 
 /*
- * note_interrupted - did this signal alone end a system call?  Every signal is
+ * note_ended - did this signal alone end a system call?  Every signal is
  * blocked here: a handler of the program runs before this one, and is what was
  * interrupted, or is waiting.
  */
 static void
-note_interrupted(struct park *park, const void *ucontext)
+note_ended(struct park *park, const void *ucontext)
 {
-	if (arch_context_is_interrupted_call(ucontext) &&
-	    !has_handler_waiting(ucontext))
-		park->interrupted = arch_context_sp(ucontext);
+	if (!arch_context_is_ended_call(ucontext) ||
+	    has_handler_waiting(ucontext))
+		return;
+	if (arch_context_result(ucontext) == -EINTR)
+		park->ended.failed = arch_context_sp(ucontext);
+	else
+		park->ended.done = arch_context_sp(ucontext);
 }
 
 /*
@@ -155,7 +159,7 @@ park_enter_signal(const void *ucontext)
 		park->is_noted = 1;
 	else if (load_relaxed(&park->epoch) != epoch)
 		park_interrupted(park, ucontext, epoch);
-	note_interrupted(park, ucontext);
+	note_ended(park, ucontext);
 }
 
 NOINLINE void

@@ -12,17 +12,23 @@
 
 #include "base/arch.h"
 
+/*
+ * The stack pointers of the last system calls at whose end a stop was, and
+ * nothing else; 0: none since it was cleared.
+ */
+struct park_ended {
+	uintptr_t failed;	/* it made the call fail with EINTR */
+	uintptr_t done;		/* the call may have done a part only */
+};
+
 /* One thread as the stopper sees it. */
 struct park {
 	/* Owner thread: > 0 inside a slow path, which is not stoppable (H2). */
 	uint32_t hold;
 	/* Owner thread: a stop came while hold was not 0. */
 	uint32_t is_noted;
-	/*
-	 * Owner thread: the stack pointer of the last system call that a stop,
-	 * and nothing else, made fail with EINTR; 0: none since it was cleared.
-	 */
-	uintptr_t interrupted;
+	/* Owner thread. */
+	struct park_ended ended;
 	/*
 	 * Owner thread: below this stack pointer it may be waiting for a child
 	 * in its own memory, 0: not; in vfork(2) itself, or in a function that

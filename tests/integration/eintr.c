@@ -1,12 +1,13 @@
 /*
  * eintr.c - calls that wait, in a program that is stopped all the time.
  *
- *   eintr timeouts|waits|own [STOPS]
+ *   eintr timeouts|waits|own|parts [STOPS]
  *
  * Nobody may see a stop: no call fails with EINTR that no handler of the
- * program has interrupted, none ends early or waits anew, and those that a
- * handler interrupts still do.
+ * program has interrupted, none ends early or waits anew, none moves less data
+ * than it would have, and those that a handler interrupts still do.
  */
+#include "eintr_calls.h"
 #include "victim.h"
 
 #include <aio.h>
@@ -25,8 +26,10 @@
 #include <threads.h>
 #include <time.h>
 
-#define WAIT_MS		30
 #define ROUNDS_MAX	4000
+#define MY_WAITS(X)							\
+	X(poll) X(select) X(epoll) X(pause) X(sigsuspend)		\
+	X(sigwaitinfo) X(semop) X(msgrcv) X(sleep) X(nanosleep)
 #define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
 
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
@@ -34,7 +37,7 @@ extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 static _Atomic bool is_over;
 static int pipe_fds[2], epoll_fd, sem_id, msg_id, sockets[2];
 static sem_t semaphore;
-static const struct timespec wait_time = { 0, WAIT_MS * 1000000L };
+const struct timespec wait_time = { 0, WAIT_MS * 1000000L };
 static struct aiocb aio;
 static char aio_byte;
 
@@ -47,7 +50,7 @@ now_ms(void)
 	return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
 }
 
-static struct timespec
+struct timespec
 absolute(clockid_t clock)
 {
 	struct timespec time;
@@ -240,6 +243,8 @@ static const struct {
 	{ "aio_suspend", timeout_aio_suspend },
 	{ "sem_timedwait", timeout_sem_timedwait },
 	{ "sem_clockwait", timeout_sem_clockwait },
+#define TIMEOUT_ROW(name) { #name, timeout_##name },
+	MORE_TIMEOUTS(TIMEOUT_ROW)
 };
 
 /* ---------------------------------------- each waits until something happens */
@@ -324,9 +329,13 @@ wait_nanosleep(void)
 	return result(nanosleep(&time, NULL));
 }
 
-static int (*const waits[])(void) = {
-	wait_poll, wait_select, wait_epoll, wait_pause, wait_sigsuspend,
-	wait_sigwaitinfo, wait_semop, wait_msgrcv, wait_sleep, wait_nanosleep,
+static const struct {
+	const char *name;
+	int (*run)(void);
+} waits[] = {
+#define WAIT_ROW(name) { #name, wait_##name },
+	MY_WAITS(WAIT_ROW)
+	MORE_WAITS(WAIT_ROW)
 };
 
 /* ------------------------------------------------------------------- stops */
@@ -365,6 +374,7 @@ prepare(void)
 	aio.aio_buf = &aio_byte;
 	aio.aio_nbytes = 1;
 	CHECK(aio_read(&aio) == 0);
+	calls_begin();
 }
 
 static void
@@ -372,6 +382,7 @@ clean_up(void)
 {
 	semctl(sem_id, 0, IPC_RMID);
 	msgctl(msg_id, IPC_RMID, NULL);
+	calls_end();
 }
 
 static double late[COUNT(timeouts)][ROUNDS_MAX];
@@ -454,11 +465,11 @@ handle(int sig)
 static void *
 wait_for_ever(void *argument)
 {
-	int error = waits[(size_t)argument]();
+	int error = waits[(size_t)argument].run();
 
 	if (!may_return)
-		fprintf(stderr, "wait %zu came back: %s\n", (size_t)argument,
-			strerror(error));
+		fprintf(stderr, "%s came back: %s\n",
+			waits[(size_t)argument].name, strerror(error));
 	returned++;
 	return NULL;
 }
@@ -484,7 +495,7 @@ run_waits(const char *arg)
 	CHECK(semop(sem_id, &up, 1) == 0);
 	CHECK(msgsnd(msg_id, &message, sizeof(message.text), 0) == 0);
 	for (size_t i = 0; i < COUNT(waits); i++) {
-		pthread_kill(threads[i], waits[i] == wait_sigwaitinfo
+		pthread_kill(threads[i], waits[i].run == wait_sigwaitinfo
 			     ? SIGUSR2 : SIGUSR1);
 		pthread_join(threads[i], NULL);
 	}
@@ -502,7 +513,11 @@ be_interrupted(void *argument)
 	size_t n = (size_t)argument;
 
 	while (!is_over) {
-		CHECK(waits[n]() == EINTR);
+		int error = waits[n].run();
+
+		if (error != EINTR)
+			fprintf(stderr, "%s: %s\n", waits[n].name,
+				strerror(error));
 		seen[n]++;
 	}
 	return NULL;
@@ -569,12 +584,23 @@ run_own(const char *arg)
 	return 0;
 }
 
+static int
+run_parts(const char *arg)
+{
+	pthread_t threads[PARTS_MAX];
+	unsigned count = parts_begin(threads, &is_over);
+
+	stop_often(arg);
+	parts_end(threads, count);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
 	static const struct victim victims[] = {
 		{ "timeouts", run_timeouts }, { "waits", run_waits },
-		{ "own", run_own }, { NULL, NULL },
+		{ "own", run_own }, { "parts", run_parts }, { NULL, NULL },
 	};
 
 	return victim_main(argc, argv, victims);

@@ -3,7 +3,7 @@
 . "${TOP_SRCDIR:?}/tests/integration/lib.sh"
 
 # More for a campaign: EINTR_STOPS=10000.
-for case in timeouts waits own; do
+for case in timeouts waits own parts; do
 	run eintr "$case" "${EINTR_STOPS:-600}"
 	ends 0
 	quiet

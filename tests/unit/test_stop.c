@@ -1083,25 +1083,25 @@ START_TEST(test_interrupted)
 		int sig = n % 3 == 0 ? SIGUSR2 : n % 3 == 1 ? SIGCHLD : 0;
 
 		wait_ms(20);
-		other->park.interrupted = 0;
+		other->park.ended.failed = 0;
 		begin_stop();
 		expect(pthread_kill(thread, sig) == 0);
 		stop_end();
 		while (load_relaxed(&woken) == before)
 			sched_yield();
-		expect((other->park.interrupted != 0) == (sig != SIGUSR2));
+		expect((other->park.ended.failed != 0) == (sig != SIGUSR2));
 	}
 	/* In a call that goes on it says nothing. */
 	store_release(&is_over, true);
 	begin_stop();
 	stop_end();
 	wait_ms(20);
-	other->park.interrupted = 0;
+	other->park.ended.failed = 0;
 	begin_stop();
 	stop_end();
 	ck_assert_int_eq(write(pipes[1], "x", 1), 1);
 	pthread_join(thread, NULL);
-	ck_assert_uint_eq(other->park.interrupted, 0);
+	ck_assert_uint_eq(other->park.ended.failed, 0);
 }
 END_TEST
 
