@@ -69,7 +69,7 @@
 /* What one stop may take, besides the time to stop; see step 6. */
 #define SLICE_NS	(500 * NSEC_PER_USEC)
 
-/* Pre-cleaning goes on while so many pages are dirty: 0.2 ms to read again. */
+/* Pre-cleaning goes on while more pages are dirty than one slice reads. */
 #define DIRTY_FEW	256u
 #define PRECLEAN_MAX	8u
 
@@ -82,7 +82,7 @@
 /* After so many the stop takes what it takes. */
 #define SLICES_MAX	200u
 
-/* What is scanned between two looks at the clock: 20 to 100 us. */
+/* What is scanned between two looks at the clock: a small part of a slice. */
 #define BUDGET		(128 * KIB)
 
 /* How deep calls go that return before the next cycle, mostly. */

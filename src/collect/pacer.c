@@ -20,8 +20,7 @@
 
 /*
  * Before anything is known of a program the first cycle waits for a heap that
- * is worth one: most programs end before (measured: python3 runs a third
- * longer when it begins at 4 MiB).
+ * is worth one: most programs end before, and would run longer for it.
  */
 #define FIRST_TRIGGER	(32 * MIB)
 

@@ -30,7 +30,7 @@
 /* The kernel copies as fast as memory in pieces of this size. */
 #define COPY_SIZE	(64 * KIB)
 
-/* A deadline is looked at after so much was scanned: about 20 us. */
+/* So much is scanned between two looks at the clock. */
 #define STEP_SIZE	(64 * KIB)
 
 /* Ranges of dirty pages that the list can hold; address space. */

@@ -20,7 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* From this size on, moving page tables beats copying (measured: 256 KiB). */
+/* From this size on, moving page tables surely beats copying. */
 #define REMAP_MIN	(512 * KIB)
 
 /* Atomic: relaxed, a page moved all the same is noticed by the barrier. */

@@ -41,14 +41,14 @@
 
 /*
  * How long nobody has to park before it is asked whether the missing exist.
- * A timer that is the next to end costs 10 us, more than the stop itself: the
- * first wait, for threads that say when they end, is for longer than a tick.
+ * A timer that is the next to end costs more than the stop itself: the first
+ * wait, for threads that say when they end, is for longer than a tick.
  */
 #define PATIENCE_KNOWN_NS (8 * NSEC_PER_MSEC)
 #define PATIENCE_MIN_NS	(100 * NSEC_PER_USEC)
 #define PATIENCE_MAX_NS	(2 * NSEC_PER_MSEC)
 
-/* Of how many at a time, when /proc has to be read for it: 20 us each. */
+/* Of how many at a time, when /proc has to be read for it. */
 #define LOOKS_MAX	16u
 
 /* What libc has on the stack while it makes a child. */
