@@ -8,6 +8,7 @@
 #include "preload/lend.h"
 #include "preload/next.h"
 #include "preload/transfer.h"
+#include "preload/waiting.h"
 
 #include "base/arch.h"
 #include "base/bits.h"
@@ -261,6 +262,14 @@ long kernel_syscall(long number, long a, long b, long c, long d, long e,
 		    long f);
 void *kernel_next_syscall(const long *arguments);
 
+/* give_arguments - what will be written we do not know, nor for how long. */
+static void
+give_arguments(const long *arguments, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		bilge_give((const void *)arguments[i]);
+}
+
 static long
 make_call(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -279,7 +288,7 @@ make_call(long number, long a, long b, long c, long d, long e, long f)
 	case SYS_io_destroy:
 		return destroy(call_io_destroy, (aio_context_t)a);
 	}
-	result = arch_syscall(number, a, b, c, d, e, f);
+	result = waiting_call(number, (long[6]){ a, b, c, d, e, f });
 	if (result != 0)
 		return result;
 	switch (number) {
@@ -305,8 +314,19 @@ make_call(long number, long a, long b, long c, long d, long e, long f)
 long
 kernel_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-	long result = make_call(number, a, b, c, d, e, f);
+	long result;
 
+	switch (number) {
+	case SYS_io_submit:
+	case SYS_io_getevents:
+	case SYS_io_pgetevents:
+	case SYS_io_destroy:
+		break;
+	default:
+		if (unlikely(fence_lends))
+			give_arguments((long[6]){ a, b, c, d, e, f }, 6);
+	}
+	result = make_call(number, a, b, c, d, e, f);
 	if (result >= 0 || result < -4095)
 		return result;
 	errno = (int)-result;
@@ -336,11 +356,9 @@ only_waits(long number, long operation)
 void *
 kernel_next_syscall(const long *arguments)
 {
-	/* What will be written we do not know, nor when the call returns. */
 	if (unlikely(fence_lends) && !only_waits(arguments[5],
 						arguments[3]))
-		for (int i = 0; i < 8; i++)
-			bilge_give((const void *)arguments[i]);
+		give_arguments(arguments, 8);
 	return (void *)NEXT(syscall);
 }
 
@@ -354,6 +372,26 @@ __asm__(".text\n"
 	".globl syscall\n"
 	".type syscall, @function\n"
 	"syscall:\n\t"
+	/* The one that is made all the time. */
+	"cmpq $202, %rdi\n\tje 2f\n\t"	/* futex */
+	/* Those that wait and that no kernel restarts. */
+	TO_OURS(7)		/* poll */
+	TO_OURS(23)		/* select */
+	TO_OURS(34)		/* pause */
+	TO_OURS(35)		/* nanosleep */
+	TO_OURS(65)		/* semop */
+	TO_OURS(69)		/* msgsnd */
+	TO_OURS(70)		/* msgrcv */
+	TO_OURS(128)		/* rt_sigtimedwait */
+	TO_OURS(130)		/* rt_sigsuspend */
+	TO_OURS(220)		/* semtimedop */
+	TO_OURS(230)		/* clock_nanosleep */
+	TO_OURS(232)		/* epoll_wait */
+	TO_OURS(270)		/* pselect6 */
+	TO_OURS(271)		/* ppoll */
+	TO_OURS(281)		/* epoll_pwait */
+	TO_OURS(441)		/* epoll_pwait2 */
+	/* Those that leave an address with the kernel, or bring it back. */
 	TO_OURS(129)		/* rt_sigqueueinfo */
 	TO_OURS(207)		/* io_destroy */
 	TO_OURS(208)		/* io_getevents */
@@ -363,6 +401,7 @@ __asm__(".text\n"
 	TO_OURS(244)		/* mq_notify */
 	TO_OURS(297)		/* rt_tgsigqueueinfo */
 	TO_OURS(333)		/* io_pgetevents */
+	"2:\n\t"
 	"pushq %rdi\n\tpushq %rsi\n\tpushq %rdx\n\t"
 	"pushq %rcx\n\tpushq %r8\n\tpushq %r9\n\t"
 	"movq %rsp, %rdi\n\t"
@@ -376,6 +415,14 @@ __asm__(".text\n"
 	"jmp kernel_syscall\n"
 	".size syscall, .-syscall\n");
 
+static_assert(SYS_poll == 7 && SYS_select == 23 && SYS_pause == 34 &&
+	      SYS_nanosleep == 35 && SYS_semop == 65 && SYS_msgsnd == 69 &&
+	      SYS_msgrcv == 70 && SYS_rt_sigtimedwait == 128 &&
+	      SYS_rt_sigsuspend == 130 && SYS_semtimedop == 220 &&
+	      SYS_clock_nanosleep == 230 && SYS_epoll_wait == 232 &&
+	      SYS_pselect6 == 270 && SYS_ppoll == 271 &&
+	      SYS_epoll_pwait == 281 && SYS_epoll_pwait2 == 441 &&
+	      SYS_futex == 202, "the numbers above");
 static_assert(SYS_rt_sigqueueinfo == 129 && SYS_io_destroy == 207 &&
 	      SYS_io_getevents == 208 && SYS_io_submit == 209 &&
 	      SYS_timer_create == 222 && SYS_epoll_ctl == 233 &&

@@ -10,14 +10,17 @@
 #include <linux/futex.h>
 #include <mqueue.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -33,7 +36,7 @@ static int empty, full, empty_timed, full_timed, empty_long, full_long;
 static int listener, listener_timed, listener_long;
 static int pipe_empty, pipe_full, terminal, notify, locked[3];
 static mqd_t queue_empty, queue_full;
-static int messages_full;
+static int messages_full, sets, semaphores;
 static sem_t semaphore;
 static pid_t child;
 static uint32_t futex_word;
@@ -242,6 +245,143 @@ timeout_cond_timedwait(void)
 	error = pthread_cond_timedwait(&condition, &mutex, &until);
 	pthread_mutex_unlock(&mutex);
 	return error == ETIMEDOUT ? 0 : error == 0 ? EINVAL : error;
+}
+
+/* ------------------------------------------------------- without a function */
+
+int
+timeout_raw_poll(void)
+{
+	struct pollfd fd = { pipe_empty, POLLIN, 0 };
+
+	return result(syscall(SYS_poll, &fd, 1, WAIT_MS));
+}
+
+int
+timeout_raw_ppoll(void)
+{
+	struct timespec time = wait_time;
+	struct pollfd fd = { pipe_empty, POLLIN, 0 };
+
+	return result(syscall(SYS_ppoll, &fd, 1, &time, NULL, 8));
+}
+
+int
+timeout_raw_select(void)
+{
+	struct timeval time = { 0, WAIT_MS * 1000 };
+
+	return result(syscall(SYS_select, 0, NULL, NULL, NULL, &time));
+}
+
+int
+timeout_raw_pselect6(void)
+{
+	struct timespec time = wait_time;
+
+	return result(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &time, NULL));
+}
+
+int
+timeout_raw_epoll_wait(void)
+{
+	struct epoll_event event;
+
+	return result(syscall(SYS_epoll_wait, sets, &event, 1, WAIT_MS));
+}
+
+int
+timeout_raw_epoll_pwait(void)
+{
+	struct epoll_event event;
+
+	return result(syscall(SYS_epoll_pwait, sets, &event, 1, WAIT_MS, NULL,
+			      8));
+}
+
+int
+timeout_raw_epoll_pwait2(void)
+{
+	struct epoll_event event;
+
+	return result(syscall(SYS_epoll_pwait2, sets, &event, 1, &wait_time,
+			      NULL, 8));
+}
+
+int
+timeout_raw_nanosleep(void)
+{
+	return result(syscall(SYS_nanosleep, &wait_time, NULL));
+}
+
+int
+timeout_raw_clock_nanosleep(void)
+{
+	return result(syscall(SYS_clock_nanosleep, CLOCK_REALTIME, 0,
+			      &wait_time, NULL));
+}
+
+int
+timeout_raw_absolute(void)
+{
+	struct timespec until = absolute(CLOCK_MONOTONIC);
+
+	return result(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC,
+			      TIMER_ABSTIME, &until, NULL));
+}
+
+int
+timeout_raw_sigtimedwait(void)
+{
+	uint64_t set = 1u << (SIGUSR2 - 1);
+
+	return in_time(syscall(SYS_rt_sigtimedwait, &set, NULL, &wait_time,
+			       8), EAGAIN);
+}
+
+static struct sembuf down = { 0, -1, 0 };
+
+int
+timeout_raw_semtimedop(void)
+{
+	return in_time(syscall(SYS_semtimedop, semaphores, &down, 1,
+			       &wait_time), EAGAIN);
+}
+
+int
+wait_raw_poll(void)
+{
+	struct pollfd fd = { pipe_empty, POLLIN, 0 };
+
+	return result(syscall(SYS_poll, &fd, 1, -1));
+}
+
+int
+wait_raw_pause(void)
+{
+	return result(syscall(SYS_pause));
+}
+
+int
+wait_raw_sigsuspend(void)
+{
+	uint64_t none = 0;
+
+	return result(syscall(SYS_rt_sigsuspend, &none, 8));
+}
+
+int
+wait_raw_msgsnd(void)
+{
+	static const struct { long type; char text[1024]; } message = { 1, "" };
+
+	return result(syscall(SYS_msgsnd, messages_full, &message, 1024, 0));
+}
+
+int
+wait_raw_semop(void)
+{
+	return result(syscall(SYS_semop, semaphores, &down, 1));
 }
 
 /* -------------------------------------------------------------------- waits */
@@ -549,6 +689,9 @@ calls_begin(void)
 		      1, "" }, 1024, IPC_NOWAIT) == 0)
 		;
 	CHECK(sem_init(&semaphore, 0, 0) == 0);
+	sets = epoll_create1(0);
+	semaphores = semget(IPC_PRIVATE, 1, 0600);
+	CHECK(sets >= 0 && semaphores >= 0);
 	CHECK(syscall(SYS_io_setup, 4L, &aio) == 0);
 	make_child();
 	make_lookup();
@@ -558,6 +701,7 @@ void
 calls_end(void)
 {
 	msgctl(messages_full, IPC_RMID, NULL);
+	semctl(semaphores, 0, IPC_RMID);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	unlink(lock_name);

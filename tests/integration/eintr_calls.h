@@ -19,14 +19,19 @@
 	X(send) X(sendto) X(sendmsg) X(sendmmsg) X(write) X(writev)	\
 	X(accept) X(accept4) X(connect) X(io_getevents)			\
 	X(io_pgetevents) X(gai_suspend) X(mq_timedreceive)		\
-	X(mq_timedsend) X(cond_timedwait)
+	X(mq_timedsend) X(cond_timedwait)				\
+	X(raw_poll) X(raw_ppoll) X(raw_select) X(raw_pselect6)		\
+	X(raw_epoll_wait) X(raw_epoll_pwait) X(raw_epoll_pwait2)	\
+	X(raw_nanosleep) X(raw_clock_nanosleep) X(raw_absolute)		\
+	X(raw_sigtimedwait) X(raw_semtimedop)
 
 #define MORE_WAITS(X)							\
 	X(sigpause) X(sigpause_mask) X(read) X(terminal) X(inotify)	\
 	X(recv) X(recv_timed) X(send_timed) X(accept) X(accept_timed)	\
 	X(connect_timed) X(write) X(flock) X(setlkw) X(lockf) X(wait4)	\
 	X(waitid) X(mq_receive) X(mq_send) X(msgsnd) X(sem_wait)	\
-	X(futex) X(io_getevents)
+	X(futex) X(io_getevents) X(raw_pause) X(raw_sigsuspend)		\
+	X(raw_poll) X(raw_msgsnd) X(raw_semop)
 
 #define DECLARE_TIMEOUT(name)	int timeout_##name(void);
 #define DECLARE_WAIT(name)	int wait_##name(void);
