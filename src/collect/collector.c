@@ -218,6 +218,7 @@ look(void)
 	else if (!is_grown && !is_due(now) &&
 		 now < collector.release_not_before_ns)
 		sys_sleep_ns(collector.release_not_before_ns - now);
+	cache_reap();
 	used = heap_statistics().used_bytes;
 	if (is_due(now) || used >= collector.plan.trigger_bytes ||
 	    (is_full && collector.reclaims))

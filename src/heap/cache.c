@@ -11,8 +11,11 @@
  *       set SPAN_LISTED puts it there;
  *   C4  a span in a cache's list of returned spans may belong to another cache
  *       by now: who drains the list passes it on;
- *   C5  a span is destroyed only when it is empty, unlisted and without
- *       visitors: one holds a slot when it comes, so none can come any more.
+ *   C5  a span is destroyed only when it is empty, without visitors (one holds
+ *       a slot when it comes, so none can come any more), and in no list but
+ *       that of who destroys it;
+ *   C6  a span that is not linked and not its class's claim is known to its
+ *       owner only by the slots that the program holds.
  *
  * A cache is its thread's alone; orphans are guarded by orphans.lock
  * (RANK_HEAP).
@@ -21,7 +24,8 @@
  * SPAN_LISTED is cleared before the bits are read; both are full barriers, so
  * that a bit is either seen or the span is listed again.  [Q] release at the
  * push of a list pairs with acquire at its drain.  [V] release when a visitor
- * leaves pairs with acquire in is_untouched().
+ * leaves pairs with acquire in is_untouched() and is_forgotten().  [U] release
+ * when a span is unlinked pairs with acquire in is_forgotten().
  */
 #include "heap/cache.h"
 
@@ -122,8 +126,9 @@ unlink_span(struct cache *cache, struct span *span)
 	span->next->prev = span->prev;
 	if (*head == span)
 		*head = span->next == span ? NULL : span->next;
-	span->is_linked = false;
 	store_relaxed(&span->fast_owner, NULL);
+	/* release [U]: the last an owner does to a span it forgets (C6). */
+	__atomic_store_n(&span->is_linked, false, __ATOMIC_RELEASE);
 }
 
 /* is_untouched - no visitor, and in no list of returned spans. */
@@ -338,6 +343,59 @@ drain_returned(struct cache *cache)
 {
 	if (unlikely(load_relaxed(&cache->returned) != NULL))
 		drain_list(cache);
+}
+
+/*
+ * is_forgotten - was every slot of a listed span returned, and does its owner
+ * not know of it (C6)?  Then it never will: it links and claims only what has
+ * slots in `free`, and nobody holds one that could get there.
+ */
+static bool
+is_forgotten(const struct span *span)
+{
+	const struct cache *owner = load_relaxed(&span->owner);
+
+	for (uint32_t w = 0; w < span->words; w++)
+		if (load_acquire(&span->returned[w]) !=
+		    span_word_mask(span, w))
+			return false;
+	/* acquire [V], [U] */
+	return load_acquire(&span->remote) == SPAN_LISTED &&	/* C5 */
+	       !__atomic_load_n(&span->is_linked, __ATOMIC_ACQUIRE) &&
+	       __atomic_load_n(&owner->claims[span->class].span,
+			       __ATOMIC_RELAXED) != span;
+}
+
+static void
+reap(struct cache *cache)
+{
+	struct span *span, *next;
+
+	if (load_relaxed(&cache->returned) == NULL)
+		return;
+	/* acquire [Q] */
+	span = atomic_exchange_explicit(&cache->returned, NULL,
+					memory_order_acquire);
+	for (; span != NULL; span = next) {
+		next = span->next_listed;
+		if (is_forgotten(span))
+			span_destroy(span);
+		else
+			push_returned(load_acquire(&span->owner), span);
+	}
+}
+
+void
+cache_reap(void)
+{
+	struct cache *cache;
+
+	lock_acquire(&heap.lock);
+	cache = heap.known;
+	lock_release(&heap.lock);
+	/* None ever goes, and new ones come before the first. */
+	for (; cache != NULL; cache = cache->next_known)
+		reap(cache);
 }
 
 /* ----------------------------------------------------------------- claiming */

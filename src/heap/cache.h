@@ -246,6 +246,13 @@ struct cache *cache_begin(struct cache *own);
 void cache_flush(struct cache *cache);
 
 /*
+ * cache_reap - destroy the spans of which others have returned all.  An owner
+ * that has gone to sleep would not come for them.
+ * Context: collector.  Locks: takes RANK_HEAP, RANK_ARENA, RANK_SPAN.
+ */
+void cache_reap(void);
+
+/*
  * cache_for_each - every cache, living and orphaned.
  * Context: stopped, or forked.
  */

@@ -111,14 +111,27 @@ trade(void *argument)
 	return NULL;
 }
 
-/* Generations of threads: spans are adopted, caches used again. */
+static _Atomic bool traders_are_done;
+
+static void *
+reap_along(void *unused)
+{
+	while (!load_relaxed(&traders_are_done)) {
+		cache_reap();
+		sched_yield();
+	}
+	return unused;
+}
+
+/* Generations of threads: spans are adopted, reaped, caches used again. */
 START_TEST(test_exchange)
 {
-	pthread_t threads[THREADS];
+	pthread_t threads[THREADS], reaper;
 	uintptr_t number = 1;
 	size_t used = 0;
 
 	unit_heap(1, true);
+	expect(pthread_create(&reaper, NULL, reap_along, NULL) == 0);
 	for (size_t i = 0; i < THREADS; i++)
 		expect(pthread_create(&threads[i], NULL, trade,
 				      (void *)number++) == 0);
@@ -133,6 +146,8 @@ START_TEST(test_exchange)
 	}
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
+	store_relaxed(&traders_are_done, true);
+	pthread_join(reaper, NULL);
 	/* What ended threads left is used again, not added to. */
 	ck_assert_uint_lt(heap_statistics().mapped_bytes, 3 * used + 16 * MIB);
 	clear_board();
@@ -260,6 +275,71 @@ START_TEST(test_returned)
 		expect(arena_used_bytes() <= used + UNIT_SIZE);
 		expect(unit_check_heap() == MANY);
 	}
+}
+END_TEST
+
+/* Spans whose owner does not come for what was returned are given back. */
+START_TEST(test_reaped)
+{
+	size_t used;
+
+	unit_heap(0, true);
+	used = arena_used_bytes();
+	for (size_t i = 0; i < MANY; i++) {
+		many[i] = heap_alloc(1000, false);
+		heap_note(many[i], 1000, SITE_UNKNOWN);
+	}
+	/* A slot that is held keeps its span. */
+	run_thread(free_many, (void *)(MANY - 1));
+	ck_assert_uint_ge(arena_used_bytes(), used + MANY * 1000);
+	cache_reap();
+	ck_assert_uint_le(arena_used_bytes(), used + 3 * UNIT_SIZE);
+	ck_assert_uint_eq(unit_check_heap(), 1);
+	ck_assert_int_eq(heap_free(many[MANY - 1]), HEAP_DONE);
+	ck_assert_uint_eq(unit_check_heap(), 0);
+	/* What its owner links or claims stays. */
+	cache_reap();
+	for (size_t i = 0; i < MANY; i++)
+		many[i] = heap_alloc(1000, false);
+	ck_assert_uint_eq(unit_check_heap(), MANY);
+}
+END_TEST
+
+/* A span that its owner is about to claim from, and one that is visited. */
+START_TEST(test_not_reaped)
+{
+	struct span *span;
+	void *p;
+
+	unit_heap(0, false);
+	/* Its class's claim, of which nothing is left. */
+	span = arena_span_of((uintptr_t)heap_alloc(5000, false));
+	for (size_t i = 1; i < span->slot_count; i++)
+		expect(arena_span_of((uintptr_t)heap_alloc(5000, false)) ==
+		       span);
+	for (uint32_t s = 0; s < span->slot_count; s++)
+		many[s] = (void *)span_slot_addr(span, s);
+	run_thread(free_many, (void *)(uintptr_t)span->slot_count);
+	cache_reap();
+	ck_assert_ptr_eq(arena_span_of(span_base(span)), span);
+	ck_assert_uint_eq(unit_check_heap(), 0);
+	p = heap_alloc(5000, false);
+	ck_assert_ptr_eq(arena_span_of((uintptr_t)p), span);
+	ck_assert_int_eq(heap_free(p), HEAP_DONE);
+	ck_assert_uint_eq(unit_check_heap(), 0);
+	/* C5 */
+	for (size_t i = 0; i < MANY; i++)
+		many[i] = heap_alloc(5000, false);
+	span = arena_span_of((uintptr_t)many[MANY / 2]);
+	atomic_fetch_add(&span->remote, SPAN_VISITOR);
+	run_thread(free_many, (void *)MANY);
+	cache_reap();
+	ck_assert_ptr_eq(arena_span_of((uintptr_t)many[MANY / 2]), span);
+	ck_assert_ptr_null(arena_span_of((uintptr_t)many[MANY / 4]));
+	atomic_fetch_sub(&span->remote, SPAN_VISITOR);
+	cache_reap();
+	ck_assert_ptr_null(arena_span_of((uintptr_t)many[MANY / 2]));
+	ck_assert_uint_eq(unit_check_heap(), 0);
 }
 END_TEST
 
@@ -588,6 +668,8 @@ main(void)
 	unit_case(suite, "generations", test_generations);
 	unit_case(suite, "listed_for_another", test_listed_for_another);
 	unit_case(suite, "returned", test_returned);
+	unit_case(suite, "reaped", test_reaped);
+	unit_case(suite, "not_reaped", test_not_reaped);
 	unit_case(suite, "returned_twice", test_returned_twice);
 	unit_case(suite, "claimed_is_free", test_claimed_is_free);
 	unit_case(suite, "returned_at_once", test_returned_at_once);
