@@ -21,7 +21,6 @@
  */
 #include "collect/sweep.h"
 
-#include "base/sys.h"
 #include "collect/shield.h"
 #include "heap/blind.h"
 #include "heap/heap.h"
@@ -35,7 +34,6 @@
 #include "world/pages.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
 /* Address space for the list; a 32nd of what metadata has. */
 #define TABLE_PART	32
@@ -65,6 +63,9 @@ static struct {
 	bool reclaims;
 	uint64_t resurrected;		/* since the last sweep */
 	struct sweep_result *result;
+
+	/* Atomic: relaxed, read by anyone. */
+	_Atomic uint64_t given_back;
 } sweep;
 
 /* ---------------------------------------------------------------- checksums */
@@ -219,6 +220,7 @@ static void
 reclaim(const struct condemned *c, const struct block *b)
 {
 	struct span *span = b->span;
+	size_t size = span_slot_bytes(span);
 	size_t requested = span_requested(span, b->slot);
 
 	if (!take(b))						/* R2 */
@@ -228,10 +230,11 @@ reclaim(const struct condemned *c, const struct block *b)
 				 candidate_bit(b), memory_order_release);
 	if (span_is_large(span)) {
 		/* No decay: the pages are surely not wanted soon. */
-		sys_madvise(span->run, span->run_units << UNIT_SHIFT,
-			    MADV_DONTNEED);
+		span->is_cold = true;
 		if (!cache_return_large(span))
 			return;
+		store_relaxed(&sweep.given_back,
+			      load_relaxed(&sweep.given_back) + size);
 	} else if (!cache_return(span, b->slot / WORD_BITS,
 				 candidate_bit(b))) {
 		return;
@@ -378,6 +381,12 @@ sweep_run(bool reclaims, struct sweep_result *ret)
 	ret->resurrected_blocks = sweep.resurrected;
 	sweep.resurrected = 0;
 	return 0;
+}
+
+uint64_t
+sweep_given_back(void)
+{
+	return load_relaxed(&sweep.given_back);
 }
 
 static void

@@ -466,8 +466,8 @@ purge(struct run *run)
 	return error == 0;
 }
 
-void
-arena_give(uintptr_t start, size_t units)
+static void
+give(uintptr_t start, size_t units, bool is_cold)
 {
 	struct run *run;
 
@@ -477,7 +477,7 @@ arena_give(uintptr_t start, size_t units)
 	arena_assign(start, units, NULL);
 	fence_forget(start, start + (units << UNIT_SHIFT));
 	run = run_create_locked(start, units, false);
-	if (run != NULL && units < AT_ONCE_UNITS) {
+	if (run != NULL && !is_cold) {
 		run->freed_ns = sys_coarse_ns();
 		run_insert_locked(run);
 		run = NULL;
@@ -487,6 +487,18 @@ arena_give(uintptr_t start, size_t units)
 	if (run != NULL)
 		purge(run);
 	decay();
+}
+
+void
+arena_give(uintptr_t start, size_t units)
+{
+	give(start, units, units >= AT_ONCE_UNITS);
+}
+
+void
+arena_give_cold(uintptr_t start, size_t units)
+{
+	give(start, units, true);
 }
 
 size_t

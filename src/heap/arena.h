@@ -90,6 +90,9 @@ void arena_assign(uintptr_t run, size_t units, struct span *span);
 /* arena_give - take a run back.  Its entries are cleared. */
 void arena_give(uintptr_t run, size_t units);
 
+/* arena_give_cold - one that nobody wants soon: its memory goes back now. */
+void arena_give_cold(uintptr_t run, size_t units);
+
 /*
  * arena_extend - lengthen a run in place by units that are free behind it.
  * Returns:  false when they are not; nothing has changed then.

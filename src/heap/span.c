@@ -237,7 +237,10 @@ span_destroy(struct span *span)
 {
 	if (span_is_large(span))
 		span_unprotect(span);
-	arena_give(span->run, span->run_units);
+	if (span->is_cold)
+		arena_give_cold(span->run, span->run_units);
+	else
+		arena_give(span->run, span->run_units);
 	struct_release(span);
 }
 

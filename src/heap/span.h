@@ -121,6 +121,7 @@ struct span {
 
 	/* Guarded by the block's holder where it is a large one. */
 	size_t run_units;
+	bool is_cold;			/* destroyed, its memory goes back */
 
 	/* Large blocks only.  Guarded by the block's holder. */
 	size_t large_bytes;		/* from base to the end of the run */

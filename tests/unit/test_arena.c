@@ -270,6 +270,27 @@ START_TEST(test_at_once)
 }
 END_TEST
 
+/* A small one too, where its last user says so; it is as good as new then. */
+START_TEST(test_cold)
+{
+	uintptr_t run;
+	bool zero;
+
+	take(&runs[0], 1);
+	run = arena_take(3, &zero);
+	arena_assign(run, 3, NULL);
+	memset((void *)run, 1, 3 * UNIT_SIZE);
+	arena_give_cold(run, 3);
+	ck_assert_uint_eq(arena_dirty_bytes(), 0);
+	ck_assert_uint_eq(arena_take(3, &zero), run);
+	ck_assert(zero);
+	for (size_t i = 0; i < 3 * UNIT_SIZE; i++)
+		expect(((const char *)run)[i] == 0);
+	arena_give(run, 3);
+	check_valid();
+}
+END_TEST
+
 static size_t
 resident_pages(uintptr_t start, size_t units)
 {
@@ -416,7 +437,8 @@ main(void)
 	Suite *suite = suite_create("arena");
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "model", test_model }, { "model_large", test_model_large },
-		{ "at_once", test_at_once }, { "decay", test_decay },
+		{ "at_once", test_at_once }, { "cold", test_cold },
+		{ "decay", test_decay },
 		{ "exhaustion", test_exhaustion }, { "shrink", test_shrink },
 		{ "outside", test_outside }, { "spans", test_for_each_span },
 	};

@@ -475,7 +475,8 @@ resident(void)
 START_TEST(test_large)
 {
 	struct hidden lost[8];
-	size_t before = resident();
+	size_t before = resident(), dirty = arena_dirty_bytes();
+	uint64_t given = sweep_given_back();
 
 	for (size_t i = 0; i < ARRAY_LEN(lost); i++)
 		lost[i] = lose(4 * MIB, SITE);
@@ -484,8 +485,10 @@ START_TEST(test_large)
 	ck_assert_uint_eq(cycle(true).reclaimed_blocks, ARRAY_LEN(lost));
 	for (size_t i = 0; i < ARRAY_LEN(lost); i++)
 		ck_assert(!is_there(lost[i]));
-	/* The pages went back at once. */
+	/* The pages went back at once, and that is known. */
 	ck_assert_uint_le(resident(), before + MIB);
+	ck_assert_uint_eq(arena_dirty_bytes(), dirty);
+	ck_assert_uint_ge(sweep_given_back() - given, 32 * MIB);
 	unit_check_heap();
 }
 END_TEST
