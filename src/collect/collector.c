@@ -26,6 +26,7 @@
 #include "world/crew.h"
 #include "world/mutator.h"
 
+#include <errno.h>
 
 /* A process this young and small is left alone. */
 #define INFANCY_NS	(50 * NSEC_PER_MSEC)
@@ -38,10 +39,16 @@
 
 /*
  * A thread that allocates while its cycle is behind waits for so long at a
- * time, and for longer the farther it is.
+ * time, and for longer the farther it is.  Where memory is being lost it does
+ * so for each so many bytes.
  */
 #define ASSIST_NS	(NSEC_PER_MSEC)
 #define ASSIST_MAX	16u
+#define ASSIST_BYTES	UNIT_SIZE
+#define ASSIST_MAX_NS	(100 * NSEC_PER_MSEC)
+
+/* It is being lost when a cycle has found this part of what lives. */
+#define LOSING_PART	16
 
 /* A thread that frees while its cycle is behind waits from here on. */
 #define HURRY_RELEASE_MIN	(32 * MIB)
@@ -64,19 +71,23 @@ static struct {
 	_Atomic uint32_t pauses;	/* N2 */
 	_Atomic uint64_t allocated;	/* bytes claimed, ever */
 	_Atomic uint64_t look_at;	/* of allocated: time for a look */
-	_Atomic uint64_t hurry_at;	/* of allocated: assist from here on */
+	_Atomic uint64_t hurry_at;	/* of bytes grown_to(): assist then, */
+	_Atomic uint64_t hurry_above;	/* if more than this is held as well */
 	_Atomic uint64_t step;		/* bytes behind that double the wait */
-	_Atomic uint64_t hurry_release_at;	/* the same, of quarantined */
 	_Atomic uint64_t due_ns;	/* a cycle in any case; 0: never */
+	_Atomic bool is_losing;		/* as the last cycle has found */
 	_Atomic uint64_t quarantined;	/* bytes freed into quarantine, ever */
 	_Atomic uint64_t release_at;	/* of those: time for a cycle */
+	_Atomic uint64_t hurry_release_at;	/* of those: assist then */
 
 	/* The collector's thread. */
 	struct pacer_plan plan;
 	uint64_t end_ns;		/* of the last cycle */
 	uint64_t allocated_at_end;
-	uint64_t release_not_before_ns;	/* the processors' share, BILGE_CPU */
 	unsigned clean_cycles;
+	unsigned failures;		/* cycles abandoned, in a row */
+	uint64_t retry_ns;		/* not before */
+	uint64_t release_not_before_ns;	/* the processors' share, BILGE_CPU */
 	bool has_pending;
 } collector;
 
@@ -91,6 +102,23 @@ plan_look(uint64_t used)
 			? collector.plan.trigger_bytes - used : 0;
 
 	store_relaxed(&collector.look_at, now + MIN(left, UINT64_MAX / 2));
+}
+
+/* held_bytes - of runs, used or not, that hold memory. */
+static uint64_t
+held_bytes(void)
+{
+	return arena_used_bytes() + arena_dirty_bytes();
+}
+
+/*
+ * grown_to - what would be held if nothing were reclaimed: what a cycle gives
+ * back is not there to be lost again before it ends.
+ */
+static uint64_t
+grown_to(void)
+{
+	return held_bytes() + sweep_given_back();
 }
 
 static void
@@ -117,12 +145,16 @@ plan_next(const struct cycle_report *r)
 
 	collector.clean_cycles = is_clean ? collector.clean_cycles + 1 : 0;
 	c.clean_cycles = collector.clean_cycles;
-	held = arena_used_bytes() + arena_dirty_bytes();
+	held = held_bytes();
 	c.overhead_bytes = held > r->used_after ? held - r->used_after : 0;
 	collector.plan = pacer_plan(&collector.settings, &c);
 	collector.end_ns = now;
 	collector.allocated_at_end = allocated;
 	collector.has_pending = r->sweep.pending_bytes != 0;
+	collector.failures = 0;
+	store_relaxed(&collector.is_losing,
+		      r->sweep.lost_bytes + r->sweep.pending_bytes +
+		      r->sweep.reclaimed_bytes > r->live_bytes / LOSING_PART);
 	store_relaxed(&collector.due_ns, collector.plan.latest_ns == 0 ? 0
 		      : now + collector.plan.latest_ns);
 	plan_look(r->used_after);
@@ -137,8 +169,7 @@ plan_release(uint64_t freed_before, const struct cycle_report *r)
 	/* It did not rest: that is made good now. */
 	if (r->kind == CYCLE_QUARANTINE)
 		collector.release_not_before_ns = sys_monotonic_ns() +
-			r->cpu_ns * (100 - MIN(collector.share, 100)) /
-			MIN(collector.share, 100);
+			r->cpu_ns * (100 - collector.share) / collector.share;
 	store_relaxed(&collector.release_at, freed_before +
 		      pacer_quarantine(&collector.settings, r->root_bytes +
 				       (r->used_after > held ?
@@ -155,38 +186,54 @@ tell(const struct cycle_report *report)
 		collector.told(report);
 }
 
+/* retry_later - there is reason to try again, but not at once. */
+static void
+retry_later(int error, uint64_t begin_ns)
+{
+	uint64_t now = sys_monotonic_ns(), wait_ns;
+
+	/* Whoever wanted the lock is no reason why the next one should fail. */
+	if (error != -ECANCELED || collector.failures == 0)
+		collector.failures++;
+	wait_ns = pacer_retry(collector.failures, now - begin_ns);
+	collector.end_ns = now;
+	collector.retry_ns = now + wait_ns;
+	collector.allocated_at_end = load_relaxed(&collector.allocated);
+	store_relaxed(&collector.look_at, collector.allocated_at_end + MIB);
+	store_relaxed(&collector.release_at,
+		      load_relaxed(&collector.quarantined) + MIB);
+	if (load_relaxed(&collector.due_ns) != 0)
+		store_relaxed(&collector.due_ns, now + MAX(wait_ns,
+			      MIN(collector.plan.latest_ns, NSEC_PER_SEC)));
+}
+
 static void
 run_cycle(enum cycle_kind kind, uint64_t used)
 {
-	struct cycle_report report;
-	uint64_t goal = MAX(collector.plan.goal_bytes, used);
 	uint64_t freed_before = load_relaxed(&collector.quarantined);
+	const struct pacer_plan *plan = &collector.plan;
+	uint64_t begin_ns = sys_monotonic_ns();
+	struct cycle_report report;
 	int error;
 
-	/* What the goal has no room for is too much. */
-	store_relaxed(&collector.step, MAX(goal / 64, MIB));
-	store_relaxed(&collector.hurry_at,
-		      load_relaxed(&collector.allocated) + (goal - used));
-	/* As much again as waits already, or as lives. */
+	/*
+	 * What grows beyond that is too much.  Only memory counts: what is
+	 * freed and allocated again meanwhile is nothing to wait for.
+	 */
+	store_relaxed(&collector.step, MAX(plan->goal_bytes / 64, MIB));
+	store_relaxed(&collector.hurry_above, plan->ceiling_bytes);
+	store_relaxed(&collector.hurry_at, grown_to() + plan->growth_bytes);
+	/* As much again as lives or waits. */
 	store_relaxed(&collector.hurry_release_at,
 		      freed_before + MAX(used, HURRY_RELEASE_MIN));
 	store_relaxed(&collector.release_at, UINT64_MAX);
 	error = cycle_run(kind, collector.reclaims, &report, tell);
+	if (error == 0)
+		plan_release(freed_before, &report);
+	else
+		retry_later(error, begin_ns);
 	store_relaxed(&collector.hurry_at, UINT64_MAX);
 	store_relaxed(&collector.hurry_release_at, UINT64_MAX);
-	if (error == 0) {
-		plan_release(freed_before, &report);
-		return;
-	}
-	store_relaxed(&collector.release_at,
-		      load_relaxed(&collector.quarantined) + MIB);
-	/* Try again when there is reason to, and not at once. */
-	collector.end_ns = sys_monotonic_ns();
-	collector.allocated_at_end = load_relaxed(&collector.allocated);
-	store_relaxed(&collector.look_at, collector.allocated_at_end + MIB);
-	if (load_relaxed(&collector.due_ns) != 0)
-		store_relaxed(&collector.due_ns, collector.end_ns +
-			      MIN(collector.plan.latest_ns, NSEC_PER_SEC));
 }
 
 /* --------------------------------------------------------------- the thread */
@@ -212,6 +259,15 @@ look(void)
 
 	if (!is_grown && !is_due(now) && !is_full)
 		return;
+	if (now < collector.retry_ns) {
+		store_relaxed(&collector.look_at,
+			      load_relaxed(&collector.allocated) + MIB);
+		if (is_full)
+			store_relaxed(&collector.release_at,
+				      load_relaxed(&collector.quarantined) +
+				      MIB);
+		return;
+	}
 	if (is_grown && now - collector.end_ns < collector.plan.earliest_ns)
 		sys_sleep_ns(collector.plan.earliest_ns -
 			     (now - collector.end_ns));
@@ -315,18 +371,69 @@ request(uint32_t what)
 		sys_futex_wake(&collector.request, 1);
 }
 
-/* assist - leave the processor to the cycle, if it is behind. */
-static void
-assist(uint64_t bytes, uint64_t hurry_at)
+/* is_over - does a cycle run, and more is held than there should be? */
+static bool
+is_over(void)
 {
+	return load_relaxed(&collector.hurry_at) != UINT64_MAX &&
+	       load_relaxed(&cycle_phase) != PHASE_IDLE &&
+	       held_bytes() > load_relaxed(&collector.hurry_above);
+}
+
+/* bytes_behind - by how much memory has outgrown the cycle; 0: it has not. */
+static uint64_t
+bytes_behind(void)
+{
+	uint64_t hurry_at = load_relaxed(&collector.hurry_at);
+	uint64_t grown = grown_to();
+
+	return is_over() && grown > hurry_at ? grown - hurry_at : 0;
+}
+
+/*
+ * assist - leave the processor to the cycle, if it is behind.  Where memory is
+ * being lost it does not rest from the ceiling on.
+ */
+static void
+assist(size_t bytes)
+{
+	bool is_losing = load_relaxed(&collector.is_losing);
+	uint64_t behind, wait_ns;
+
+	if (likely(!is_over()) || sys_getpid() != collector.pid)
+		return;
+	behind = bytes_behind();
+	if (behind > 0 || is_losing)
+		cycle_hurry();
+	if (behind == 0)
+		return;
+	wait_ns = ASSIST_NS * MIN(1 + behind / load_relaxed(&collector.step),
+				  ASSIST_MAX);
+	if (is_losing)
+		wait_ns = MIN(wait_ns * MAX(bytes / ASSIST_BYTES, 1u),
+			      ASSIST_MAX_NS);
+	/* In parts: the cycle may end in between. */
+	for (uint64_t part_ns; wait_ns > 0; wait_ns -= part_ns) {
+		part_ns = MIN(wait_ns, ASSIST_NS);
+		sys_sleep_ns(part_ns);
+		if (bytes_behind() == 0)
+			break;
+	}
+}
+
+/* assist_release - the same of what is freed. */
+static void
+assist_release(uint64_t quarantined)
+{
+	uint64_t hurry_at = load_relaxed(&collector.hurry_release_at);
 	uint64_t steps;
 
-	if (likely(bytes < hurry_at) ||
+	if (likely(quarantined < hurry_at) ||
 	    load_relaxed(&cycle_phase) == PHASE_IDLE ||
 	    sys_getpid() != collector.pid)
 		return;
 	cycle_hurry();
-	steps = 1 + (bytes - hurry_at) / load_relaxed(&collector.step);
+	steps = 1 + (quarantined - hurry_at) / (HURRY_RELEASE_MIN / 16);
 	sys_sleep_ns(MIN(steps, ASSIST_MAX) * ASSIST_NS);
 }
 
@@ -342,8 +449,8 @@ collector_note(size_t claimed, size_t freed)
 
 	if (!collector.is_on)
 		return;
-	assist(allocated, load_relaxed(&collector.hurry_at));
-	assist(quarantined, load_relaxed(&collector.hurry_release_at));
+	assist(claimed);
+	assist_release(quarantined);
 	if (allocated < load_relaxed(&collector.look_at) &&
 	    quarantined < load_relaxed(&collector.release_at) &&
 	    !is_due(sys_coarse_ns()))
@@ -366,6 +473,9 @@ begin_pacing(void)
 	collector.end_ns = now;
 	collector.clean_cycles = 0;
 	collector.has_pending = false;
+	collector.failures = 0;
+	collector.retry_ns = 0;
+	store_relaxed(&collector.is_losing, false);
 	store_relaxed(&collector.hurry_at, UINT64_MAX);
 	store_relaxed(&collector.step, MIB);
 	store_relaxed(&collector.due_ns, collector.settings.interval_ns == 0
@@ -384,6 +494,7 @@ collector_start(void (*told)(const struct cycle_report *))
 	collector.settings = (struct pacer_settings){
 		.percent = OPTION_OFF,
 		.limit = OPTION_OFF,
+		.grace = options->grace,
 		.quarantine = options->quarantine,
 	};
 	if (options_want_leak_cycles()) {
@@ -392,7 +503,7 @@ collector_start(void (*told)(const struct cycle_report *))
 		collector.settings.interval_ns = options->interval;
 	}
 	collector.told = told;
-	collector.share = MAX(sys_cpu_count() * options->cpu, 1u);
+	collector.share = MIN(MAX(sys_cpu_count() * options->cpu, 1u), 100u);
 	collector.reclaims = options->leaks == LEAKS_RECLAIM;
 	begin_pacing();
 	collector.is_on = options_want_cycles();

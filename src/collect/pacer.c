@@ -6,11 +6,13 @@
  * A cycle begins early enough to end at the goal, judged by how long the last
  * one took and how fast the program allocates.
  *
- * Three things are ours.  A program that frees what it uses grows for reasons
+ * Four things are ours.  A program that frees what it uses grows for reasons
  * of its own: after cycles that found nothing the goal moves away, up to
  * CLEAN_FACTOR_MAX times PERCENT.  Blocks that wait out their grace are garbage
- * that only another cycle frees: where they are much, it comes soon.  And a
- * limit that cannot be kept costs at most half of the time (Go's limiter).
+ * that only another cycle frees: where they are much, it comes soon.  A program
+ * is slowed for what memory it takes while a cycle runs, not for what it
+ * allocates: most of that it frees itself.  And a limit that cannot be kept
+ * costs at most half of the time (Go's limiter).
  */
 #include "collect/pacer.h"
 
@@ -39,6 +41,14 @@
 #define PENDING_PART		8
 /* How much the program may allocate, of what lives, before it goes. */
 #define PENDING_GROWTH_PART	32
+
+/* Where no more is left to the goal, a cycle sees this part of what lives. */
+#define GROWTH_MIN_PART	32
+
+/* After one that was abandoned: as long as it took, and then twice that. */
+#define RETRY_MIN_NS	(10 * NSEC_PER_MSEC)
+#define RETRY_MAX_NS	(60 * NSEC_PER_SEC)
+#define RETRY_DOUBLINGS	16u
 
 /* Between two cycles that only the limit asks for, as much as one took. */
 #define LIMIT_REST(cpu_ns)	(cpu_ns)
@@ -81,18 +91,36 @@ heap_goal(const struct pacer_settings *s, const struct pacer_cycle *c)
 	return MAX(c->live_bytes + growth(s, c), least);
 }
 
+/*
+ * cycle_growth - the way to the goal, shared: what is lost while a cycle runs
+ * is condemned by the next one and reclaimed by the last of grace more, and
+ * meanwhile as much is lost again.
+ */
+static uint64_t
+cycle_growth(const struct pacer_settings *s, const struct pacer_cycle *c,
+	     uint64_t way)
+{
+	uint64_t least = MAX(c->live_bytes / GROWTH_MIN_PART, GOAL_MIN / 16);
+
+	return s->percent == OPTION_OFF ? least
+					: MAX(way / (s->grace + 2), least);
+}
+
 struct pacer_plan
 pacer_plan(const struct pacer_settings *s, const struct pacer_cycle *c)
 {
 	struct pacer_plan plan = { .latest_ns = s->interval_ns };
 	uint64_t goal = heap_goal(s, c), way, runway;
+	bool is_limited = s->limit != OPTION_OFF &&
+			  goal + c->overhead_bytes > s->limit;
 
-	if (s->limit != OPTION_OFF && goal + c->overhead_bytes > s->limit) {
+	if (is_limited) {
 		goal = s->limit > c->overhead_bytes
 		       ? s->limit - c->overhead_bytes : 0;
 		plan.earliest_ns = LIMIT_REST(c->cpu_ns);
 	}
 	plan.goal_bytes = goal;
+	plan.ceiling_bytes = is_limited ? s->limit : goal;
 	/*
 	 * Memory is what the goal is about: what free slots and runs hold
 	 * counts, as far as some way is left to grow.
@@ -100,9 +128,10 @@ pacer_plan(const struct pacer_settings *s, const struct pacer_cycle *c)
 	if (s->percent != OPTION_OFF && goal > c->live_bytes)
 		goal -= MIN(c->overhead_bytes, (goal - c->live_bytes) /
 			    OVERHEAD_PART * (OVERHEAD_PART - 1));
+	way = goal > c->live_bytes ? goal - c->live_bytes : 0;
+	plan.growth_bytes = cycle_growth(s, c, is_limited ? 0 : way);
 	/* What the program allocates while a cycle runs. */
 	runway = (uint64_t)((double)c->rate * (double)c->wall_ns / 1e9);
-	way = goal > c->live_bytes ? goal - c->live_bytes : 0;
 	plan.trigger_bytes = goal > runway ? goal - runway : 0;
 	plan.trigger_bytes = MAX(plan.trigger_bytes, c->live_bytes +
 				 percent_of(way, TRIGGER_MIN_PERCENT));
@@ -136,4 +165,12 @@ pacer_first(const struct pacer_settings *s)
 		plan.goal_bytes = MIN(plan.goal_bytes, s->limit);
 	plan.trigger_bytes = MIN(plan.goal_bytes, UINT64_MAX / 4);
 	return plan;
+}
+
+uint64_t
+pacer_retry(unsigned failures, uint64_t wall_ns)
+{
+	uint64_t ns = MIN(MAX(wall_ns, RETRY_MIN_NS), RETRY_MAX_NS);
+
+	return MIN(ns << MIN(failures - 1, RETRY_DOUBLINGS), RETRY_MAX_NS);
 }

@@ -15,6 +15,7 @@ struct pacer_settings {
 	uint64_t limit;		/* bytes, BILGE_LIMIT or the cgroup's */
 	uint64_t interval_ns;	/* BILGE_INTERVAL; 0: never for time alone */
 	uint64_t quarantine;	/* percent, BILGE_QUARANTINE */
+	uint64_t grace;		/* BILGE_GRACE */
 };
 
 /* What is known at the end of a cycle. */
@@ -33,6 +34,8 @@ struct pacer_cycle {
 struct pacer_plan {
 	uint64_t goal_bytes;	/* used bytes that the heap should not exceed */
 	uint64_t trigger_bytes;	/* used bytes at which the next cycle begins */
+	uint64_t ceiling_bytes;	/* of memory: above it, a program is slowed */
+	uint64_t growth_bytes;	/* that has grown by this while a cycle runs */
 	uint64_t earliest_ns;	/* after the end of this one: not before */
 	uint64_t latest_ns;	/* after it: a cycle in any case; 0: never */
 };
@@ -51,5 +54,11 @@ uint64_t pacer_quarantine(const struct pacer_settings *settings,
 
 /* pacer_first - before any cycle. */
 struct pacer_plan pacer_first(const struct pacer_settings *settings);
+
+/*
+ * pacer_retry - how long to wait after a cycle that was abandoned.
+ * Units:   failures, in a row, this one among them; wall_ns, what it took.
+ */
+uint64_t pacer_retry(unsigned failures, uint64_t wall_ns);
 
 #endif

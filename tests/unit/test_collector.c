@@ -5,8 +5,10 @@
 
 #include "base/sys.h"
 #include "collect/collector.h"
+#include "heap/blind.h"
 #include "settings/stats.h"
 #include "world/crew.h"
+#include "world/mutator.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -171,6 +173,30 @@ START_TEST(test_interval)
 }
 END_TEST
 
+/* Cycles that cannot succeed are tried less and less often. */
+START_TEST(test_abandoned)
+{
+	uint64_t begin, mask;
+
+	mutator_enter(&mask);
+	for (uintptr_t at = 0; !blind_is_total(); at += 2 * ARCH_PAGE_SIZE)
+		blind_note(at, at + ARCH_PAGE_SIZE, true);
+	mutator_leave(mask);
+	begin = sys_monotonic_ns();
+	lose(40 * MIB);
+	while (sys_monotonic_ns() - begin < NSEC_PER_SEC)
+		churn(MIB);
+	/* After 10 ms, 20, 40 ... and after what each of them took. */
+	ck_assert_uint_ge(stats.cycle.abandoned, 2);
+	ck_assert_uint_le(stats.cycle.abandoned, 7);
+	ck_assert_uint_eq(load_relaxed(&cycles), 0);
+	/* Whoever wants it gone does not wait for the next one. */
+	collector_pause();
+	ck_assert_uint_eq(unit_count_threads(), 1);
+	collector_resume();
+}
+END_TEST
+
 /* -------------------------------------------------------------------- pauses */
 
 START_TEST(test_pause)
@@ -275,7 +301,8 @@ main(void)
 	Suite *suite = suite_create("collector");
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "lazy", test_lazy }, { "afloat", test_afloat },
-		{ "idle", test_idle }, { "pause", test_pause },
+		{ "idle", test_idle }, { "abandoned", test_abandoned },
+		{ "pause", test_pause },
 		{ "pauses", test_pauses }, { "child", test_child },
 	};
 	TCase *off = unit_case(suite, "off", NULL);

@@ -160,6 +160,71 @@ START_TEST(test_pending)
 }
 END_TEST
 
+/*
+ * While a cycle runs the heap may grow to the goal, and by what three cycles
+ * in a row may lose of the way to it: one that is reclaimed next, one that is
+ * condemned, one that nobody knows of yet.
+ */
+START_TEST(test_growth)
+{
+	struct pacer_settings s = { .percent = 100, .limit = OPTION_OFF,
+				    .grace = 1 };
+	struct pacer_cycle c = { .live_bytes = 300 * MB,
+				 .used_bytes = 400 * MB };
+
+	ck_assert_uint_eq(pacer_plan(&s, &c).ceiling_bytes, 600 * MB);
+	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 100 * MB);
+	/* What is held besides leaves less, but half of the way. */
+	c.overhead_bytes = 60 * MB;
+	ck_assert_uint_eq(pacer_plan(&s, &c).ceiling_bytes, 600 * MB);
+	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 80 * MB);
+	c.overhead_bytes = GIB;
+	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 50 * MB);
+	c.overhead_bytes = 0;
+	/* More grace, less each time; but the program gets on. */
+	s.grace = 4;
+	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 50 * MB);
+	s.grace = 1000;
+	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 300 * MB / 32);
+	s.grace = 1;
+	s.percent = 0;
+	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 300 * MB / 32);
+	c.live_bytes = 0;
+	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 256 * KIB);
+	/* At the limit there is no way to share. */
+	s.percent = 100;
+	s.limit = 350 * MB;
+	c.live_bytes = 320 * MB;
+	c.overhead_bytes = 20 * MB;
+	ck_assert_uint_eq(pacer_plan(&s, &c).ceiling_bytes, 350 * MB);
+	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 10 * MB);
+	/* Nobody who wants no cycles is slowed for them. */
+	s.limit = s.percent = OPTION_OFF;
+	ck_assert_uint_gt(pacer_plan(&s, &c).ceiling_bytes, NEVER);
+}
+END_TEST
+
+/* After an abandoned cycle: not at once, and later each time. */
+START_TEST(test_retry)
+{
+	static const struct {
+		unsigned failures;
+		uint64_t wall_ms, wait_ms;
+	} table[] = {
+		{ 1, 0, 10 }, { 2, 0, 20 }, { 4, 1, 80 }, { 1, 100, 100 },
+		{ 3, 100, 400 }, { 1, 3000, 3000 }, { 2, 3000, 6000 },
+		{ 5, 3000, 48000 }, { 6, 3000, 60000 }, { 1, 90000, 60000 },
+		{ 17, 0, 60000 }, { UINT32_MAX, 3000, 60000 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		ck_assert_uint_eq(pacer_retry(table[i].failures,
+					      table[i].wall_ms *
+					      NSEC_PER_MSEC),
+				  table[i].wait_ms * NSEC_PER_MSEC);
+}
+END_TEST
+
 /* Near the limit cycles come sooner; at most half of the time is theirs. */
 START_TEST(test_limit)
 {
@@ -235,6 +300,8 @@ START_TEST(test_anything)
 		plan = pacer_plan(&s, &c);
 		expect(plan.trigger_bytes >= c.used_bytes + 256 * KIB);
 		expect(plan.goal_bytes >= c.live_bytes || s.limit < GIB);
+		expect(plan.ceiling_bytes >= plan.goal_bytes);
+		expect(plan.growth_bytes >= 256 * KIB);
 		expect(s.percent != OPTION_OFF || s.limit != OPTION_OFF ||
 		       plan.goal_bytes > NEVER);
 	}
@@ -249,7 +316,8 @@ main(void)
 		{ "goal", test_goal }, { "first", test_first },
 		{ "quarantine", test_quarantine },
 		{ "trigger", test_trigger }, { "clean", test_clean },
-		{ "pending", test_pending }, { "limit", test_limit },
+		{ "pending", test_pending }, { "growth", test_growth },
+		{ "retry", test_retry }, { "limit", test_limit },
 		{ "interval", test_interval }, { "anything", test_anything },
 	};
 
