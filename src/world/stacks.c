@@ -264,6 +264,20 @@ stacks_note(uintptr_t start, uintptr_t main_end)
 /* -------------------------------------------------------------------- areas */
 
 /*
+ * lowest_of - where a thread's stack begins.  Who stops the others and stands
+ * in a call has no red zone: below are the frames that read this, with what
+ * they have found.
+ */
+static uintptr_t
+lowest_of(const struct spot *s)
+{
+	size_t count;
+	const struct park *p = stop_threads(&count)[s->thread].park;
+
+	return p->sp == p->frame ? s->at : s->at - ARCH_RED_ZONE;
+}
+
+/*
  * lowest_in_use - of a stack whose thread stands on it, where what is in use
  * begins (O3).
  */
@@ -280,7 +294,7 @@ lowest_in_use(uintptr_t start, uintptr_t end)
 		if (s->kind == SPOT_FRAME)
 			low = MIN(low, s->at);
 		if (s->kind == SPOT_SP)
-			low = MIN(low, s->at - ARCH_RED_ZONE);
+			low = MIN(low, lowest_of(s));
 	}
 	return low - start > stacks.below ? low - stacks.below : start;
 }
@@ -477,7 +491,7 @@ scan_outside(const struct mapping *m, const struct stack_area *areas,
 		if (s->at >= m->end)
 			break;
 		if (s->kind == SPOT_SP && !is_in_area(s->at, areas, count))
-			low = MIN(low, MAX(s->at - ARCH_RED_ZONE, m->start));
+			low = MIN(low, MAX(lowest_of(s), m->start));
 		if (s->kind == SPOT_FRAME && s->at < low &&
 		    !is_in_area(s->at, areas, count))
 			scan->scan(s->at, MIN(s->at + ARCH_SIGNAL_FRAME_MAX,
