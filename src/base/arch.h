@@ -396,42 +396,86 @@ arch_clear_vectors(void)
 }
 
 /*
- * arch_filter_range - which of eight words lie in [base, base + 2^shift), as
- * they are or demangled.  Bit i of the result stands for the i-th word.  For
+ * A filter for words that lie in [base, end), as they are or demangled, for
  * functions marked with ARCH_FILTER_TARGET, where arch_can_filter_range() says
- * so.
+ * so.  Of what a word hides it looks only at the bits that all addresses of
+ * the range have in common.
  */
 #define ARCH_HAS_RANGE_FILTER	1
 #define ARCH_FILTER_TARGET	__attribute__((target("avx2")))
-#define ARCH_FILTER_BYTES	((size_t)64)
+#define ARCH_FILTER_WORDS	8u
 
-ARCH_FILTER_TARGET static inline unsigned
-arch_filter_four(__m256i words, __m256i base, __m128i shift, __m256i guard)
+/* Each number four times, as the processor wants them. */
+struct arch_filter {
+	uint64_t base[4];
+	uint64_t size[4];
+	uint64_t mask[4];
+	uint64_t hidden[4];
+} __attribute__((aligned(32)));
+
+/* Units: end_max, no end of the range will be larger. */
+static inline void
+arch_filter_init(struct arch_filter *f, uintptr_t base, uintptr_t end,
+		 uintptr_t end_max, uintptr_t guard)
 {
-	__m256i zero = _mm256_setzero_si256();
-	__m256i plain = _mm256_sub_epi64(words, base);
-	__m256i hidden = _mm256_or_si256(_mm256_srli_epi64(words, 17),
-					 _mm256_slli_epi64(words, 47));
+	/* The processor compares signed numbers only. */
+	const uint64_t sign = (uint64_t)1 << 63;
+	uint64_t varies = base ^ (end_max - 1);
+	uint64_t mask = varies == 0 ? ~(uint64_t)0
+				    : ~(~(uint64_t)0 >> __builtin_clzl(varies));
 
-	hidden = _mm256_sub_epi64(_mm256_xor_si256(hidden, guard), base);
-	plain = _mm256_cmpeq_epi64(_mm256_srl_epi64(plain, shift), zero);
-	hidden = _mm256_cmpeq_epi64(_mm256_srl_epi64(hidden, shift), zero);
+	mask = arch_mangle(mask, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		f->base[i] = base + sign;
+		f->size[i] = (end - base) ^ sign;
+		f->mask[i] = mask;
+		f->hidden[i] = arch_mangle(base, guard) & mask;
+	}
+}
+
+ARCH_FILTER_TARGET ALWAYS_INLINE __m256i
+arch_filter_load(const void *words)
+{
+	return _mm256_loadu_si256(words);
+}
+
+ARCH_FILTER_TARGET ALWAYS_INLINE unsigned
+arch_filter_four(const struct arch_filter *f, __m256i words)
+{
+	__m256i plain = _mm256_cmpgt_epi64(arch_filter_load(f->size),
+		_mm256_sub_epi64(words, arch_filter_load(f->base)));
+	__m256i hidden = _mm256_cmpeq_epi64(arch_filter_load(f->hidden),
+		_mm256_and_si256(words, arch_filter_load(f->mask)));
+
 	return (unsigned)_mm256_movemask_pd(
 		_mm256_castsi256_pd(_mm256_or_si256(plain, hidden)));
 }
 
-ARCH_FILTER_TARGET static inline unsigned
-arch_filter_range(const void *words, uintptr_t base, unsigned shift,
-		  uintptr_t guard)
+/*
+ * arch_filter - which of the eight words at an address pass.  Bit i of the
+ * result stands for the i-th.
+ */
+ARCH_FILTER_TARGET ALWAYS_INLINE unsigned
+arch_filter(const struct arch_filter *f, const void *words)
 {
 	const __m256i *p = words;
-	__m256i bases = _mm256_set1_epi64x((long long)base);
-	__m256i guards = _mm256_set1_epi64x((long long)guard);
-	__m128i count = _mm_cvtsi32_si128((int)shift);
 
-	return arch_filter_four(_mm256_loadu_si256(p), bases, count, guards) |
-	       arch_filter_four(_mm256_loadu_si256(p + 1), bases, count,
-				guards) << 4;
+	return arch_filter_four(f, arch_filter_load(p)) |
+	       arch_filter_four(f, arch_filter_load(p + 1)) << 4;
+}
+
+/* arch_filter_some - the same of the first count < 8; no more is read. */
+ARCH_FILTER_TARGET ALWAYS_INLINE unsigned
+arch_filter_some(const struct arch_filter *f, const void *words, size_t count)
+{
+	static const long long masks[16] = { -1, -1, -1, -1, -1, -1, -1, -1 };
+	const long long *mask = masks + 8 - count, *p = words;
+	unsigned low = arch_filter_four(f,
+		_mm256_maskload_epi64(p, arch_filter_load(mask)));
+	unsigned high = arch_filter_four(f,
+		_mm256_maskload_epi64(p + 4, arch_filter_load(mask + 4)));
+
+	return (low | high << 4) & ((1u << count) - 1);
 }
 
 static inline bool

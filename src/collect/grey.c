@@ -21,9 +21,6 @@
 
 #include <sys/mman.h>
 
-/* 8 KiB: taking the lock once in so many pushes costs nothing. */
-#define CHUNK_BLOCKS	511u
-
 /* Address space for chunks; a 64th of what metadata has. */
 #define TABLE_PART	64
 #define TABLE_MIN	(64 * KIB)
@@ -31,12 +28,6 @@
 
 /* Kept between cycles: enough for a heap without long lists. */
 #define KEEP		(256 * KIB)
-
-struct grey_chunk {
-	struct grey_chunk *next;
-	size_t used;
-	struct block blocks[CHUNK_BLOCKS];
-};
 
 static struct {
 	/* Guarded by lock. */
@@ -114,9 +105,8 @@ share_locked(struct grey_chunk *chunk)
 	}
 }
 
-/* begin_chunk - an empty chunk to push into; the full one goes to the pool. */
-static bool
-begin_chunk(struct grey *own)
+bool
+grey_begin_chunk(struct grey *own)
 {
 	struct grey_chunk *chunk;
 
@@ -133,18 +123,7 @@ begin_chunk(struct grey *own)
 }
 
 bool
-grey_push(struct grey *own, struct block block)
-{
-	if (unlikely(own->top == NULL || own->top->used == CHUNK_BLOCKS) &&
-	    !begin_chunk(own))
-		return false;
-	own->top->blocks[own->top->used++] = block;
-	return true;
-}
-
-/* take_full - a chunk of the pool instead of the own empty one. */
-static bool
-take_full(struct grey *own)
+grey_take_chunk(struct grey *own)
 {
 	struct grey_chunk *chunk;
 
@@ -163,16 +142,6 @@ take_full(struct grey *own)
 	}
 	lock_release(&grey.lock);
 	return chunk != NULL;
-}
-
-bool
-grey_pop(struct grey *own, struct block *ret)
-{
-	if (unlikely(own->top == NULL || own->top->used == 0) &&
-	    !take_full(own))
-		return false;
-	*ret = own->top->blocks[--own->top->used];
-	return true;
 }
 
 bool

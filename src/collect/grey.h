@@ -13,7 +13,14 @@
 
 #include "collect/candidate.h"
 
-struct grey_chunk;
+/* 8 KiB: taking the lock once in so many pushes costs nothing. */
+#define GREY_CHUNK_BLOCKS	511u
+
+struct grey_chunk {
+	struct grey_chunk *next;
+	size_t used;
+	struct block blocks[GREY_CHUNK_BLOCKS];
+};
 
 struct grey {
 	/* Owner thread: the marking one. */
@@ -30,14 +37,37 @@ bool grey_open(void);
 /* grey_close - after a cycle: the memory goes back to the kernel. */
 void grey_close(void);
 
+/* grey_begin_chunk - for grey_push() only: make room for one. */
+bool grey_begin_chunk(struct grey *grey);
+
+/* grey_take_chunk - for grey_pop() only: take work from the pool. */
+bool grey_take_chunk(struct grey *grey);
+
 /*
  * grey_push - false when there is no memory: the block stays marked but
  * unscanned, and the marker must look for such blocks.
  */
-bool grey_push(struct grey *grey, struct block block);
+ALWAYS_INLINE bool
+grey_push(struct grey *grey, struct block block)
+{
+	if (unlikely(grey->top == NULL ||
+		     grey->top->used == GREY_CHUNK_BLOCKS) &&
+	    !grey_begin_chunk(grey))
+		return false;
+	grey->top->blocks[grey->top->used++] = block;
+	return true;
+}
 
 /* grey_pop - from the own list, then from the pool; false: both are empty. */
-bool grey_pop(struct grey *grey, struct block *ret_block);
+ALWAYS_INLINE bool
+grey_pop(struct grey *grey, struct block *ret_block)
+{
+	if (unlikely(grey->top == NULL || grey->top->used == 0) &&
+	    !grey_take_chunk(grey))
+		return false;
+	*ret_block = grey->top->blocks[--grey->top->used];
+	return true;
+}
 
 /* grey_is_empty - has this list nothing, and the pool neither? */
 bool grey_is_empty(const struct grey *grey);

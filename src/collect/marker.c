@@ -1,14 +1,15 @@
 /*
  * marker.c - from roots to everything that can be reached.
  *
- * A word that may be a block's address goes through a pipeline, so that the
- * processor waits for few of the many cache lines it needs: the span's header
- * is asked for when the word is found, the mark's word a little later, and the
- * block itself when it has become grey.
+ * What takes the time is waiting for cache lines: so many are waited for at
+ * once.  Words that may be addresses are gathered and looked up together.  A
+ * block is asked for when it is taken from the grey ones, and scanned when
+ * others have been (Cher, Hosking and Vitek, "Software prefetching for
+ * mark-sweep garbage collection").
  *
  * Always true:
  *   K1  a marked block is black, or it is in a list of grey blocks or in a
- *       marker's pipeline, or marker.overflowed is set;
+ *       marker's `ready`, or marker.overflowed is set;
  *   K2  marking never writes to the program's memory;
  *   K3  a slot that was free when the mark began is black: it is no block, and
  *       what is born there is black (H3);
@@ -36,11 +37,18 @@
 /* A part is asked for its touched pages first when the block has several. */
 #define SPARSE_MIN	(2 * PART_SIZE)
 
+/* Words that are looked up together: their cache lines come together too. */
+#define FOUND_MAX	32u
+
 /*
- * Words under way.  With 16 the lines asked for have arrived when they are
- * looked at (more did not help, measured from 4 to 64).
+ * Blocks asked for and not scanned yet.  With 16 the lines have mostly arrived
+ * in time; with 32 some are gone again.
  */
-#define PIPE_SIZE	16u
+#define READY_MAX	16u
+
+/* So much of a block is asked for; the processor itself goes on from there. */
+#define FETCH_SIZE	((size_t)256)
+#define LINE		((size_t)64)
 
 struct marker {
 	/* Atomic: odd while blocks are read; see marker_settle(). */
@@ -48,14 +56,17 @@ struct marker {
 
 	/* Owner thread: the marking one. */
 	struct grey grey;
-	struct block pipe[PIPE_SIZE];	/* candidates, a ring */
-	unsigned pipe_next;		/* the oldest of a full ring */
-	unsigned pipe_used;
-	struct block ready[PIPE_SIZE];	/* grey, on its way to be scanned */
-	unsigned ready_next;
-	unsigned ready_used;
 	uint64_t bytes;
 	uint64_t scanned;
+	unsigned word_count;
+	unsigned ready_count;
+	unsigned ready_next;		/* the oldest, when all are used */
+	/* As of the last refresh(). */
+	bool is_exact;
+	struct block block;		/* that is scanned, if it is */
+	struct arch_filter filter;
+	struct block ready[READY_MAX];	/* asked for, soon to be scanned */
+	uintptr_t words[FOUND_MAX];	/* found, and not looked up yet */
 } CACHE_ALIGNED;
 
 static struct marker markers[MARKERS_MAX];
@@ -64,7 +75,8 @@ static struct {
 	/* Fixed while a cycle is under way. */
 	uintptr_t tag_mask;
 	uintptr_t guard;	/* of glibc's mangled pointers */
-	void (*scan)(struct marker *, uintptr_t, uintptr_t);
+	void (*scan)(struct marker *, uintptr_t start, uintptr_t limit,
+		     uintptr_t end);
 	bool is_exact;		/* what is behind the requested bytes is none */
 	/* Atomic: relaxed, only ever set while marking. */
 	_Atomic bool overflowed;
@@ -78,15 +90,15 @@ marker_of(unsigned index)
 
 /* ---------------------------------------------------------------- one block */
 
-void
-marker_grey(struct marker *m, const struct block *b)
+ALWAYS_INLINE void
+make_grey(struct marker *m, struct block b)
 {
-	if (!grey_push(&m->grey, *b))
+	if (!grey_push(&m->grey, b))
 		store_relaxed(&marker.overflowed, true);	/* K1 */
 }
 
 /* mark - make a candidate grey if it is white. */
-static void
+ALWAYS_INLINE void
 mark(struct marker *m, const struct block *b)
 {
 	const struct span *span = b->span;
@@ -106,36 +118,38 @@ mark(struct marker *m, const struct block *b)
 	if (unlikely(span_guards) && span_is_quarantined(span, b->slot))
 		return;							/* K4 */
 	m->bytes += span_slot_bytes(span);
-	__builtin_prefetch((const void *)span_slot_addr(span, b->slot));
-	marker_grey(m, b);
+	make_grey(m, *b);
+}
+
+/* mark_found - look up the words that were found, in two rounds. */
+static NOINLINE void
+mark_found(struct marker *m)
+{
+	struct block blocks[FOUND_MAX];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < m->word_count; i++) {
+		struct block *b = &blocks[count];
+
+		b->part = 0;
+		if (!candidate_locate(m->words[i], b))
+			continue;
+		__builtin_prefetch((const void *)
+				   &b->span->mark[b->slot / WORD_BITS]);
+		count++;
+	}
+	m->word_count = 0;
+	for (unsigned i = 0; i < count; i++)
+		mark(m, &blocks[i]);
 }
 
 /* consider - a word in the heap's range. */
 ALWAYS_INLINE void
 consider(struct marker *m, uintptr_t word)
 {
-	struct block *place;
-	struct block b = { .part = 0 };
-
-	if (!candidate_locate(word, &b))
-		return;
-	__builtin_prefetch((const void *)&b.span->mark[b.slot / WORD_BITS]);
-	if (m->pipe_used < PIPE_SIZE) {
-		m->pipe[m->pipe_used++] = b;
-		return;
-	}
-	place = &m->pipe[m->pipe_next];
-	m->pipe_next = (m->pipe_next + 1) % PIPE_SIZE;
-	mark(m, place);
-	*place = b;
-}
-
-static void
-empty_pipe(struct marker *m)
-{
-	for (unsigned i = 0; i < m->pipe_used; i++)
-		mark(m, &m->pipe[(m->pipe_next + i) % PIPE_SIZE]);
-	m->pipe_used = m->pipe_next = 0;
+	m->words[m->word_count++] = word;
+	if (unlikely(m->word_count == FOUND_MAX))
+		mark_found(m);
 }
 
 /* --------------------------------------------------------- a range of words */
@@ -161,20 +175,37 @@ consider_word(struct marker *m, uintptr_t word)
 		consider(m, hidden);
 }
 
-SCANS static void
-scan_words(struct marker *m, uintptr_t start, uintptr_t end)
+/*
+ * is_left_over - does a word of a block lie behind the bytes that were asked
+ * for, which begins at the limit?  Then it is of an earlier block; but of one
+ * that nobody has been given yet the limit is an earlier block's, too.
+ */
+ALWAYS_INLINE bool
+is_left_over(const struct marker *m, uintptr_t at, uintptr_t limit)
 {
-	for (uintptr_t at = start; at < end; at += sizeof(uintptr_t))
+	return unlikely(at >= limit) &&
+	       span_site(m->block.span, m->block.slot) != SITE_NONE;
+}
+
+SCANS static void
+scan_words(struct marker *m, uintptr_t start, uintptr_t limit, uintptr_t end)
+{
+	for (uintptr_t at = start; at < end; at += sizeof(uintptr_t)) {
+		if (is_left_over(m, at, limit))
+			return;
 		consider_word(m, *(const volatile uintptr_t *)at);
+	}
 }
 
 /* scan_tagged - each word as it is and without the bits of BILGE_TAG_MASK. */
 SCANS static void
-scan_tagged(struct marker *m, uintptr_t start, uintptr_t end)
+scan_tagged(struct marker *m, uintptr_t start, uintptr_t limit, uintptr_t end)
 {
 	for (uintptr_t at = start; at < end; at += sizeof(uintptr_t)) {
 		uintptr_t word = *(const volatile uintptr_t *)at;
 
+		if (is_left_over(m, at, limit))
+			return;
 		consider_word(m, word);
 		if (!arena_contains(word) &&
 		    arena_contains(word & ~marker.tag_mask))
@@ -185,21 +216,31 @@ scan_tagged(struct marker *m, uintptr_t start, uintptr_t end)
 #ifdef ARCH_HAS_RANGE_FILTER
 /* scan_wide - most words are no addresses: leave out eight at a time. */
 SCANS ARCH_FILTER_TARGET static void
-scan_wide(struct marker *m, uintptr_t start, uintptr_t end)
+scan_wide(struct marker *m, uintptr_t start, uintptr_t limit, uintptr_t end)
 {
-	unsigned shift = bits_log2(arena_view.size);
+	const size_t step = ARCH_FILTER_WORDS * sizeof(uintptr_t);
 	uintptr_t at = start;
+	unsigned hits;
 
-	for (; at + ARCH_FILTER_BYTES <= end; at += ARCH_FILTER_BYTES) {
-		unsigned hits = arch_filter_range((const void *)at,
-						  arena_view.base, shift,
-						  marker.guard);
+	for (;;) {
+		if (end - at >= step)
+			hits = arch_filter(&m->filter, (const void *)at);
+		else
+			hits = arch_filter_some(&m->filter, (const void *)at,
+				(end - at) / sizeof(uintptr_t));
+		for (; hits != 0; hits &= hits - 1) {
+			const volatile uintptr_t *word =
+				(const volatile uintptr_t *)at + bits_ctz(hits);
 
-		for (; hits != 0; hits &= hits - 1)
-			consider_word(m, ((const volatile uintptr_t *)
-					  at)[bits_ctz(hits)]);
+			if (is_left_over(m, (uintptr_t)word, limit))
+				return;
+			/* It may have changed since: look again. */
+			consider_word(m, *word);
+		}
+		if (end - at <= step)
+			return;
+		at += step;
 	}
-	scan_words(m, at, end);
 }
 #endif
 
@@ -210,68 +251,80 @@ choose_scan(void)
 	marker.guard = arch_pointer_guard();
 	marker.scan = scan_words;
 #ifdef ARCH_HAS_RANGE_FILTER
-	if (arch_can_filter_range() && bits_is_power_of_two(arena_view.size))
+	if (arch_can_filter_range())
 		marker.scan = scan_wide;
 #endif
 	if (marker.tag_mask != 0)
 		marker.scan = scan_tagged;
 }
 
-void
-marker_scan(struct marker *m, uintptr_t start, uintptr_t end)
+/* refresh - what changes while a cycle is under way, but rarely. */
+static void
+refresh(struct marker *m)
 {
-	start = ALIGN_UP(start, sizeof(uintptr_t));
-	end = ALIGN_DOWN(end, sizeof(uintptr_t));
+	/*
+	 * What is behind the frontier of now was not there at the first stop,
+	 * and is black.  Who has learned just now that there is more of a block
+	 * writes to a page that will be dirty.
+	 */
+	m->is_exact = marker.is_exact && !heap_size_was_asked();
+#ifdef ARCH_HAS_RANGE_FILTER
+	arch_filter_init(&m->filter, arena_view.base, arena_end(),
+			 arena_view.base + arena_view.size, marker.guard);
+#endif
+}
+
+/*
+ * scan - grey every block that a word of [start, end) points to.
+ * Units: limit, from here on it may be left over from an earlier block.
+ */
+ALWAYS_INLINE void
+scan(struct marker *m, uintptr_t start, uintptr_t limit, uintptr_t end)
+{
 	if (start >= end)
 		return;
 	m->scanned += end - start;
-	marker.scan(m, start, end);
+	marker.scan(m, start, limit, end);
 }
 
 void
 marker_scan_range(uintptr_t start, uintptr_t end)
 {
-	marker_scan(&markers[0], start, end);
+	start = ALIGN_UP(start, sizeof(uintptr_t));
+	end = ALIGN_DOWN(end, sizeof(uintptr_t));
+	refresh(&markers[0]);
+	scan(&markers[0], start, end, end);
 }
 
 /* ------------------------------------------------------------ grey to black */
 
-/* scan_readable - what the program has closed is left out. */
-static void
-scan_readable(struct marker *m, uintptr_t at, uintptr_t end)
+/*
+ * scan_readable - what the program has closed is left out.
+ * Units: multiples of the word's size; limit as for scan().
+ */
+ALWAYS_INLINE void
+scan_readable(struct marker *m, uintptr_t at, uintptr_t limit, uintptr_t end)
 {
 	uintptr_t next;
 
 	for (; blind_next(&at, end, &next); at = next)
-		marker_scan(m, at, next);
+		scan(m, at, limit, next);
 }
 
 static void
 scan_part(uintptr_t start, uintptr_t end, void *argument)
 {
-	scan_readable(argument, start, end);
+	scan_readable(argument, start, end, end);
 }
 
-/* extent - the words of a block that are read. */
-ALWAYS_INLINE void
-extent(const struct block *b, uintptr_t *ret_start, uintptr_t *ret_end)
-{
-	if (marker.is_exact || span_is_large(b->span)) {
-		candidate_extent(b, ret_start, ret_end);
-		return;
-	}
-	*ret_start = span_slot_addr(b->span, b->slot);
-	*ret_end = *ret_start + b->span->slot_size;
-}
-
-static void
-scan_block(struct marker *m, struct block b)
+static NOINLINE void
+scan_large(struct marker *m, struct block b)
 {
 	uintptr_t start, end;
 
-	extent(&b, &start, &end);
+	candidate_extent(&b, &start, &end);
 	if (end - start < SPARSE_MIN) {
-		scan_readable(m, start, end);
+		scan_readable(m, start, end, end);
 		return;
 	}
 	start += (uintptr_t)b.part * PART_SIZE;
@@ -279,36 +332,83 @@ scan_block(struct marker *m, struct block b)
 		return;
 	if (end - start > PART_SIZE) {
 		b.part++;
-		marker_grey(m, &b);
+		make_grey(m, b);
 		end = start + PART_SIZE;
 	}
 	pages_for_each_touched(start, end, PAGES_ANONYMOUS, scan_part, m);
 }
 
-/* scan_next - put a grey block into the pipeline, scan the oldest in it. */
-static void
-scan_next(struct marker *m, const struct block *b)
+/* scan_small - what lies in [start, end) of a block of a span of several. */
+ALWAYS_INLINE void
+scan_small(struct marker *m, const struct block *b, uintptr_t start,
+	   uintptr_t end)
 {
-	struct block *place;
-	struct block oldest;
+	const struct span *span = b->span;
+	uintptr_t block = span_slot_addr(span, b->slot), limit = UINTPTR_MAX;
 
-	if (m->ready_used < PIPE_SIZE) {
-		m->ready[m->ready_used++] = *b;
-		return;
+	if (m->is_exact) {
+		limit = block + ALIGN_DOWN(span_requested(span, b->slot),
+					   sizeof(uintptr_t));
+		m->block = *b;
 	}
-	place = &m->ready[m->ready_next];
-	m->ready_next = (m->ready_next + 1) % PIPE_SIZE;
-	oldest = *place;
-	*place = *b;
-	scan_block(m, oldest);
+	scan_readable(m, MAX(block, start), limit,
+		      MIN(block + span->slot_size, end));
 }
 
-static void
-empty_ready(struct marker *m)
+/*
+ * fetch - ask for what is read of a block: the first lines, from where on the
+ * processor goes on by itself, and how much of it was asked for.
+ */
+ALWAYS_INLINE void
+fetch(const struct marker *m, const struct block *b)
 {
-	for (unsigned i = 0; i < m->ready_used; i++)
-		scan_block(m, m->ready[(m->ready_next + i) % PIPE_SIZE]);
-	m->ready_used = m->ready_next = 0;
+	const struct span *span = b->span;
+	uintptr_t start = span_slot_addr(span, b->slot);
+
+	__builtin_prefetch((const void *)start);
+	for (size_t at = LINE; at < FETCH_SIZE; at += LINE)
+		__builtin_prefetch((const void *)(start +
+				   MIN(at, span->slot_size)));
+	if (m->is_exact && span->slack != NULL)
+		__builtin_prefetch((const void *)&span->slack[b->slot]);
+}
+
+ALWAYS_INLINE void
+scan_block(struct marker *m, const struct block *b)
+{
+	if (unlikely(span_is_large(b->span)))
+		scan_large(m, *b);
+	else
+		scan_small(m, b, 0, UINTPTR_MAX);
+}
+
+/*
+ * scan_grey - scan what is grey, as long as there is any or for the budget's
+ * sake.
+ */
+static bool
+scan_grey(struct marker *m, uint64_t end)
+{
+	struct block b, oldest;
+
+	while (m->scanned < end) {
+		if (!grey_pop(&m->grey, &b)) {
+			if (m->ready_count == 0)
+				return true;
+			scan_block(m, &m->ready[--m->ready_count]);
+			continue;
+		}
+		fetch(m, &b);
+		if (m->ready_count < READY_MAX) {
+			m->ready[m->ready_count++] = b;
+			continue;
+		}
+		oldest = m->ready[m->ready_next];
+		m->ready[m->ready_next] = b;
+		m->ready_next = (m->ready_next + 1) % READY_MAX;
+		scan_block(m, &oldest);
+	}
+	return false;
 }
 
 static void rescan(struct marker *m, uintptr_t start, uintptr_t end);
@@ -342,18 +442,12 @@ static bool
 drain(struct marker *m, size_t budget)
 {
 	uint64_t end = m->scanned + budget;
-	struct block b;
 
 	for (;;) {
-		while (grey_pop(&m->grey, &b)) {
-			scan_next(m, &b);
-			if (m->scanned >= end)
-				return false;
-		}
-		if (m->pipe_used > 0)
-			empty_pipe(m);
-		else if (m->ready_used > 0)
-			empty_ready(m);
+		if (!scan_grey(m, end))
+			return false;
+		if (m->word_count > 0)
+			mark_found(m);
 		else if (!atomic_exchange_explicit(&marker.overflowed, false,
 						   memory_order_relaxed))
 			return true;
@@ -370,14 +464,31 @@ marker_drain(struct marker *m, size_t budget)
 	bool is_done;
 
 	take_turn(m);
+	refresh(m);
 	is_done = drain(m, budget);
 	take_turn(m);
 	return is_done;
 }
 
+/* rescan_large - what lies in [start, end) of a large block. */
+static void
+rescan_large(struct marker *m, struct span *span, uintptr_t start,
+	     uintptr_t end)
+{
+	struct block b = { .span = span };
+	uintptr_t from, to;
+
+	if (!candidate_is_taken(span, 0) || !candidate_is_marked(&b) ||
+	    span_is_quarantined(span, 0))			/* K4 */
+		return;
+	candidate_extent(&b, &from, &to);
+	to = MIN(to, end);
+	scan_readable(m, MAX(from, start), to, to);
+}
+
 /*
- * scan_slots - what of [start, end) lies in these slots of a span; neighbours
- * are read as one range.
+ * scan_slots - what of [start, end) lies in these slots of a span, all of each;
+ * neighbours are read as one range.
  * Units: bits, of the word-th word of its bitmaps.
  */
 static void
@@ -387,70 +498,14 @@ scan_slots(struct marker *m, const struct span *span, uint32_t word,
 	while (bits != 0) {
 		unsigned low = bits_ctz(bits), count = WORD_BITS - low;
 		uint32_t slot = word * WORD_BITS + low;
+		uintptr_t to;
 
 		if (~(bits >> low) != 0)
 			count = MIN(count, bits_ctz(~(bits >> low)));
-		scan_readable(m, MAX(start, span_slot_addr(span, slot)),
-			      MIN(end, span_slot_addr(span, slot + count)));
+		to = MIN(end, span_slot_addr(span, slot + count));
+		scan_readable(m, MAX(start, span_slot_addr(span, slot)), to,
+			      to);
 		bits &= ~(bits_below(count) << low);
-	}
-}
-
-/* live_word - marked blocks, and no others, of a word of the bitmaps (K4). */
-static uint64_t
-live_word(const struct span *span, uint32_t word)
-{
-	return candidate_taken(span, word) & load_relaxed(&span->mark[word]) &
-	       ~load_relaxed(&span->quarantined[word]);
-}
-
-/* rescan_slots - Units: [start, end), in a span of small slots. */
-static void
-rescan_slots(struct marker *m, const struct span *span, uintptr_t start,
-	     uintptr_t end)
-{
-	uint32_t first = span_slot_of(span, MAX(start, span_base(span)));
-	uint32_t last = MIN(span_slot_of(span, end - 1), span->slot_count - 1);
-
-	for (uint32_t w = first / WORD_BITS; w <= last / WORD_BITS; w++) {
-		uint64_t bits = live_word(span, w);
-
-		if (w == first / WORD_BITS)
-			bits &= ~bits_below(first % WORD_BITS);
-		if (w == last / WORD_BITS)
-			bits &= bits_below(last % WORD_BITS + 1);
-		if (!marker.is_exact) {
-			scan_slots(m, span, w, bits, start, end);
-			continue;
-		}
-		for (; bits != 0; bits &= bits - 1) {
-			struct block b = { (struct span *)(uintptr_t)span,
-					   w * WORD_BITS + bits_ctz(bits), 0 };
-			uintptr_t from, to;
-
-			extent(&b, &from, &to);
-			scan_readable(m, MAX(from, start), MIN(to, end));
-		}
-	}
-}
-
-static void
-rescan(struct marker *m, uintptr_t start, uintptr_t end)
-{
-	while (start < end) {
-		struct span *span = arena_span_of(start);
-		uintptr_t next = ALIGN_DOWN(start, UNIT_SIZE) + UNIT_SIZE;
-
-		/* It may have been given to the table just now: acquire, S4. */
-		atomic_thread_fence(memory_order_acquire);
-		if (span != NULL)
-			next = MAX(next, span_end(span));
-		if (span != NULL && !span_is_large(span))
-			rescan_slots(m, span, start, MIN(next, end));
-		else if (span != NULL && live_word(span, 0) != 0)
-			scan_readable(m, MAX(start, span_base(span)),
-				      MIN(next, end));
-		start = next;
 	}
 }
 
@@ -459,14 +514,72 @@ marker_scan_slots(struct marker *m, const struct span *span, uint32_t word,
 		  uint64_t bits)
 {
 	take_turn(m);
+	refresh(m);
 	scan_slots(m, span, word, bits, 0, UINTPTR_MAX);
 	take_turn(m);
+}
+
+void
+marker_grey(struct marker *m, const struct block *b)
+{
+	make_grey(m, *b);
+}
+
+/* rescan_small - what lies in [start, end), a part of the span, of blocks. */
+static void
+rescan_small(struct marker *m, struct span *span, uintptr_t start,
+	     uintptr_t end)
+{
+	uint32_t first = span_slot_of(span, start);
+	uint32_t last = MIN(span_slot_of(span, end - 1), span->slot_count - 1);
+
+	/* Beyond the last slot no bit of a word is taken. */
+	for (uint32_t w = first / WORD_BITS; w <= last / WORD_BITS; w++) {
+		uint64_t bits = load_relaxed(&span->mark[w]) &
+				candidate_taken(span, w) &
+				~load_relaxed(&span->quarantined[w]); /* K4 */
+
+		if (w == first / WORD_BITS)
+			bits &= ~bits_below(first % WORD_BITS);
+		if (w == last / WORD_BITS)
+			bits &= bits_below(last % WORD_BITS + 1);
+		if (!m->is_exact) {
+			scan_slots(m, span, w, bits, start, end);
+			continue;
+		}
+		for (; bits != 0; bits &= bits - 1) {
+			struct block b = { .span = span,
+				.slot = w * WORD_BITS + bits_ctz(bits) };
+
+			scan_small(m, &b, start, end);
+		}
+	}
+}
+
+static void
+rescan(struct marker *m, uintptr_t start, uintptr_t end)
+{
+	while (start < end) {
+		uintptr_t next = ALIGN_DOWN(start, UNIT_SIZE) + UNIT_SIZE;
+		struct span *span = arena_span_of(start);
+
+		/* It may have been given to the table just now: S4. */
+		atomic_thread_fence(memory_order_acquire);
+		if (span != NULL && span_is_large(span)) {
+			next = MAX(next, span_end(span));
+			rescan_large(m, span, start, end);
+		} else if (span != NULL) {
+			rescan_small(m, span, start, MIN(next, end));
+		}
+		start = next;
+	}
 }
 
 void
 marker_rescan(struct marker *m, uintptr_t start, uintptr_t end)
 {
 	take_turn(m);
+	refresh(m);
 	rescan(m, start, end);
 	take_turn(m);
 }

@@ -41,10 +41,10 @@ void marker_end(void);
  */
 void marker_blacken_claims(void);
 
-/* marker_scan - grey every block that a word of [start, end) points to. */
-void marker_scan(struct marker *marker, uintptr_t start, uintptr_t end);
-
-/* marker_scan_range - the same, by the collector's marker. */
+/*
+ * marker_scan_range - grey every block that a word of [start, end) points to,
+ * by the collector's marker.
+ */
 void marker_scan_range(uintptr_t start, uintptr_t end);
 
 /* marker_grey - have a block scanned; its bit is set already. */
