@@ -109,7 +109,8 @@ cycles(const struct record *record)
 	static const char *const pauses[] =
 	    { "count", "p50", "p99", "max", NULL };
 	static const char *const stops[] = { "p50", "p99", "max", NULL };
-	static const char *const costs[] = { "cpu_ns", "verified", NULL };
+	static const char *const costs[] =
+	    { "exit_pause_ns", "cpu_ns", "verified", NULL };
 	const json_t *from = record->cycles;
 	const json_t *count = json_object_get(from, "count");
 	const char *barrier =

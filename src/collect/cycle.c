@@ -344,7 +344,8 @@ stop_world(uintptr_t own_sp, bool is_last, uint64_t *ret_begin_ns,
 
 	*ret_begin_ns = sys_monotonic_ns();
 	error = stop_begin(STOP_LIMIT_NS, own_sp, is_last, ret_failure);
-	if (error == 0)
+	/* At exit nobody waits for the world to go on. */
+	if (error == 0 && !is_last)
 		histogram_add(&stats.cycle.stop_ns,
 			      sys_monotonic_ns() - *ret_begin_ns);
 	return error;
@@ -698,8 +699,8 @@ cycle_check(uintptr_t own_sp, bool is_last)
 		if (!is_stopped)
 			start_world(begin_ns);
 		else
-			histogram_add(&stats.cycle.pause_ns,
-				      sys_monotonic_ns() - begin_ns);
+			stats.cycle.exit_pause_ns =
+				sys_monotonic_ns() - begin_ns;
 		stats.cycle.marked_bytes = marker_bytes();
 		error = leaks_collect(LEAKS_ALL, NULL);
 		if (span_guards)

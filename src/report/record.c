@@ -467,6 +467,7 @@ write_end(struct record *r, int exit_status, bool is_checked)
 	put_number(f, "dirty_pages", c->dirty_pages);
 	put_quantiles(f, "pause_ns", &c->pause_ns, true);
 	put_quantiles(f, "stop_ns", &c->stop_ns, false);
+	put_number(f, "exit_pause_ns", c->exit_pause_ns);
 	put_number(f, "cpu_ns", c->cpu_ns);
 	put_number(f, "verified", c->verified);
 	fmt_char(f, '}');

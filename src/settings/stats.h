@@ -33,6 +33,7 @@ struct cycle_stats {
 	uint64_t dirty_pages;	/* read again, in all cycles */
 	struct histogram pause_ns;	/* the world stood */
 	struct histogram stop_ns;	/* a part of it: until all stood */
+	uint64_t exit_pause_ns;	/* of the check at exit, in neither of them */
 	uint64_t cpu_ns;
 	uint64_t verified;	/* cycles that a second mark agreed with */
 };

@@ -61,6 +61,10 @@ for kind, (some, much) in leaked.items():
     assert end[kind + "_bytes"] == much, (kind, leaked, end)
 assert sum(s[0] for s in leaked.values()) == int(blocks), leaked
 assert end["exit_status"] == int(status), end
+# The check at exit is a cycle, but not a pause that anybody felt.
+assert end["cycles"]["count"] == 1, end
+assert end["cycles"]["pause_ns"]["count"] == 0, end
+assert end["cycles"]["exit_pause_ns"] > 0, end
 PYTHON
 }
 

@@ -83,7 +83,8 @@ check_members(json_t *report)
 	    "resurrected_blocks misuses quarantined_bytes heap_bytes "
 	    "heap_peak_bytes "));
 	CHECK(has_members(cycles, "count abandoned barrier marked_bytes "
-	    "dirty_pages pause_ns stop_ns cpu_ns verified "));
+	    "dirty_pages pause_ns stop_ns exit_pause_ns cpu_ns "
+	    "verified "));
 	CHECK(has_members(json_object_get(cycles, "pause_ns"),
 	    "count p50 p99 max "));
 	CHECK(has_members(json_object_get(cycles, "stop_ns"),
