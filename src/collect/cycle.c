@@ -16,8 +16,9 @@
  *   6.  Second stop: what is dirty, threads, and the ranges  world stopped
  *       that cannot be tracked are scanned, and what is grey
  *       by that.  Where that takes longer than a slice, the
- *       world goes on in between, for shorter and shorter
- *       times.  What is white now cannot be reached.
+ *       world goes on in between, for a shrinking share of the
+ *       time until the rest fits into one.  What is white now
+ *       cannot be reached.
  *   7.  Sweep: white blocks are told, condemned, reclaimed   world running
  *       (leaks.c, sweep.c).  Then claims are white again.
  *
@@ -40,6 +41,7 @@
  */
 #include "collect/cycle.h"
 
+#include "base/arch.h"
 #include "base/bits.h"
 #include "base/lock.h"
 #include "base/panic.h"
@@ -74,13 +76,20 @@
 #define PRECLEAN_MAX	8u
 
 /*
- * In step 6 the world runs at first for so long between two stops, and for
- * half of that each time until the rest fits into one.
+ * In step 6 the world runs for so long between two stops; for half of that when
+ * it has written more than half of what was read meanwhile.
  */
-#define RUN_NS		NSEC_PER_MSEC
+#define RUN_NS		SLICE_NS
 #define RUN_MIN_NS	(30 * NSEC_PER_USEC)
-/* After so many the stop takes what it takes. */
-#define SLICES_MAX	200u
+
+/*
+ * Where there are more threads than processors we wait for one when the world
+ * runs, and it runs longer than we meant: then it has to stand longer, too.
+ */
+#define STAND_MAX_NS	(4 * NSEC_PER_MSEC)
+
+/* After so many, 5 to 20 s, the stop takes what it takes. */
+#define SLICES_MAX	10000u
 
 /* What is scanned between two looks at the clock: a small part of a slice. */
 #define BUDGET		(128 * KIB)
@@ -111,6 +120,7 @@ static struct {
 	unsigned workers;
 	unsigned share;			/* of a worker's time, percent */
 	uint64_t work_begin_ns;
+	uint64_t work_cpu_ns;		/* the thread's time at that moment */
 	unsigned abandoned_in_a_row;
 } cycle = { .lock = LOCK_INIT(RANK_CYCLE) };
 
@@ -223,17 +233,29 @@ say_abandoned(const char *what, const struct stop_failure *f)
 
 /* ------------------------------------------------------------------ working */
 
-/* rest - leave the processors to the program, as BILGE_CPU says. */
+static void
+begin_work(void)
+{
+	cycle.work_begin_ns = sys_monotonic_ns();
+	cycle.work_cpu_ns = sys_thread_cpu_ns();
+}
+
+/*
+ * rest - leave the processors to the program, as BILGE_CPU says.  While others
+ * have the processor we rest, too.
+ */
 static void
 rest(void)
 {
-	uint64_t now = sys_monotonic_ns(), worked = now - cycle.work_begin_ns;
+	uint64_t passed = sys_monotonic_ns() - cycle.work_begin_ns, due;
 
-	if (worked < WORK_NS || cycle.share >= 100 ||
+	if (passed < WORK_NS || cycle.share >= 100 ||
 	    load_relaxed(&cycle.is_hurried))
 		return;
-	sys_sleep_ns(worked * (100 - cycle.share) / cycle.share);
-	cycle.work_begin_ns = sys_monotonic_ns();
+	due = (sys_thread_cpu_ns() - cycle.work_cpu_ns) * 100 / cycle.share;
+	if (due > passed)
+		sys_sleep_ns(due - passed);
+	begin_work();
 }
 
 static bool
@@ -329,7 +351,7 @@ count_workers(enum cycle_kind kind)
 	/* The sooner it is over, the fewer pages are written twice. */
 	if (kind == CYCLE_QUARANTINE)
 		cycle.share = 100;
-	cycle.work_begin_ns = sys_monotonic_ns();
+	begin_work();
 	store_relaxed(&cycle.is_hurried, false);
 }
 
@@ -404,7 +426,11 @@ first_stop(struct cycle_report *report, struct stop_failure *ret_failure)
 static int
 preclean(struct cycle_report *report)
 {
-	size_t before = SIZE_MAX;
+	/*
+	 * Who has written nearly all while we marked would do so again while
+	 * we read that: it takes as long.
+	 */
+	size_t before = marker_bytes() / ARCH_PAGE_SIZE;
 
 	for (unsigned round = 0; round < PRECLEAN_MAX; round++) {
 		int error = tracked_collect();
@@ -413,16 +439,55 @@ preclean(struct cycle_report *report)
 		if (error != 0)
 			return error;
 		report->dirty_pages += dirty;
+		/* Step 6 scans what is left. */
+		if (dirty <= DIRTY_FEW || dirty > before / 4 * 3)
+			break;
+		before = dirty;
 		while (!tracked_scan_dirty(sys_monotonic_ns() + WORK_NS))
 			if (!between())
 				return -ECANCELED;
 		if (!drain(0))
 			return -ECANCELED;
-		if (dirty <= DIRTY_FEW || dirty > before / 4 * 3)
-			break;
-		before = dirty;
 	}
 	return 0;
+}
+
+/* finish - the slices of step 6. */
+struct finish {
+	uint64_t run_ns;	/* how long the world runs between two stops */
+	uint64_t stand_ns;	/* and stands, besides what cannot be divided */
+	unsigned runs;		/* since we asked */
+	uint64_t began_ns;	/* since when it runs */
+	uint64_t ran_ns;	/* in all since we asked what was written */
+	uint64_t ask_ns;	/* how long it took to ask */
+	size_t dirty;		/* pages that we were told */
+};
+
+/* ask - what was written?  World running or stopped. */
+static int
+ask(struct cycle_report *report, struct finish *f)
+{
+	uint64_t begin_ns = sys_monotonic_ns();
+	int error = tracked_collect();
+
+	report->dirty_pages += f->dirty = tracked_dirty_pages();
+	f->ask_ns = sys_monotonic_ns() - begin_ns;
+	f->began_ns = begin_ns;
+	f->ran_ns = 0;
+	f->runs = 0;
+	return error;
+}
+
+/*
+ * is_long_ago - has the world run for so long since we asked, that to ask now
+ * would make a pause too long?  What is written in a millisecond may take as
+ * long to make clean again.  While we ask with the world running it goes on
+ * writing: less than in twice that time we do not get.
+ */
+static bool
+is_long_ago(const struct finish *f)
+{
+	return f->ran_ns > 2 * f->ask_ns + SLICE_NS / 2;
 }
 
 /*
@@ -431,18 +496,20 @@ preclean(struct cycle_report *report)
  *          up; -errno.
  */
 static int
-try_to_finish(struct cycle_report *report, uint64_t end_ns)
+try_to_finish(struct cycle_report *report, struct finish *f, uint64_t end_ns)
 {
 	uint64_t begin_ns;
 	int error;
 
 	/* What an earlier slice has left comes first. */
-	if (!tracked_scan_dirty(end_ns))
+	if (!tracked_scan_dirty(end_ns) || !drain(end_ns) ||
+	    (is_long_ago(f) && end_ns != UINT64_MAX))
 		return 1;
-	error = tracked_collect();
+	error = ask(report, f);
 	if (error != 0)
 		return error;
-	report->dirty_pages += tracked_dirty_pages();
+	/* To ask is the price of a try: what it is for has its own time. */
+	end_ns = MAX(end_ns, sys_monotonic_ns() + SLICE_NS);
 	if (!tracked_scan_dirty(end_ns))
 		return 1;
 	error = roots_scan_again(options->roots == ROOTS_ALL,
@@ -459,37 +526,60 @@ try_to_finish(struct cycle_report *report, uint64_t end_ns)
 	return drain(end_ns) ? second_mark() : 1;		/* Y3 */
 }
 
+/* scan_between - what a slice has left, while the world runs. */
+static int
+scan_between(struct cycle_report *report, struct finish *f)
+{
+	uint64_t end_ns = sys_monotonic_ns() + f->run_ns;
+	bool was_long = f->ran_ns / (f->runs + 1) > f->run_ns + f->run_ns / 2;
+	size_t before = f->dirty;
+	int error = 0;
+
+	if (tracked_scan_dirty(end_ns) && is_long_ago(f)) {
+		error = ask(report, f);
+		if (f->dirty > before / 2) {
+			if (was_long)
+				f->stand_ns = MIN(f->stand_ns * 2,
+						  STAND_MAX_NS);
+			f->run_ns = MAX(f->run_ns / 2, RUN_MIN_NS);
+		}
+	} else {
+		drain(end_ns);
+	}
+	return error;
+}
+
 /* second_stop - step 6.  The world stands when it has returned 0. */
 static int
 second_stop(struct cycle_report *report, uint64_t *ret_begin_ns,
 	    struct stop_failure *ret_failure)
 {
-	uint64_t run_ns = RUN_NS;
+	struct finish f = { .run_ns = RUN_NS, .stand_ns = SLICE_NS };
+	int error = ask(report, &f);
 
-	for (unsigned slice = 0;; slice++) {
-		int error = stop_world(0, false, ret_begin_ns, ret_failure);
-		uint64_t end_ns = slice < SLICES_MAX
-			? sys_monotonic_ns() + SLICE_NS : UINT64_MAX;
+	for (unsigned slice = 0; error == 0; slice++) {
+		uint64_t now;
 
+		error = stop_world(0, false, ret_begin_ns, ret_failure);
 		if (error != 0)
 			return error;
-		error = try_to_finish(report, end_ns);
+		now = sys_monotonic_ns();
+		f.ran_ns += now - f.began_ns;
+		f.runs++;
+		error = try_to_finish(report, &f, slice < SLICES_MAX
+				      ? now + f.stand_ns : UINT64_MAX);
 		if (error == 0)
 			return 0;
 		report->second_stop_ns += start_world(*ret_begin_ns);
-		if (error < 0) {
-			ret_failure->what = error == -ENOMEM
-				? "out of memory"
-				: "what was written is not known";
-			return error;
-		}
-		end_ns = sys_monotonic_ns() + run_ns;
-		if (tracked_scan_dirty(end_ns))
-			drain(end_ns);
-		if (is_wanted())
+		f.began_ns = sys_monotonic_ns();
+		if (error > 0)
+			error = scan_between(report, &f);
+		if (error == 0 && is_wanted())
 			return -ECANCELED;
-		run_ns = MAX(run_ns / 2, RUN_MIN_NS);
 	}
+	ret_failure->what = error == -ENOMEM ? "out of memory"
+			    : "what was written is not known";
+	return error;
 }
 
 static void
