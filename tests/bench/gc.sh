@@ -7,7 +7,8 @@
 # Runs gc.c under each of the peers and gc.go, in turn, ROUNDS times (default
 # 3), and prints the median of each figure.  -m, -t, -s, -a and -l are gc.c's;
 # half of what the program gives up is lost by default, the rest freed.  Each of
-# the collectors has a cycle at least every MS milliseconds (default 2000).
+# the collectors has a cycle at least every MS milliseconds (default 2000); SECONDS
+# is by default enough for several of them, a minute for each GiB.
 #
 #	ops/glibc     operations in relation to glibc in the same round, which
 #	              frees only what the others free
@@ -19,7 +20,7 @@
 #	              time to stop is from its record, for the whole run.  Go has
 #	              the time to stop in its pauses.
 #	all           all pauses in bilge's record, with those of slices and of the
-#	              building of the graph
+#	              building of the graph, but not the check at exit
 #	peak, end     resident memory
 #
 # Useful as well:
@@ -35,7 +36,7 @@ set -eu
 PEERS=${PEERS:-glibc bilge-uffd bilge-mprotect bilge-stop bdwgc go}
 . "$(dirname "$0")/peers.sh"
 
-rounds=3 threads=4 seconds=10 lose=50 interval=2000 more=()
+rounds=3 threads=4 seconds= mib=1024 lose=50 interval=2000 more=()
 while getopts m:t:s:a:l:i:r: option; do
 	case $option in
 	t) threads=$OPTARG ;;
@@ -43,11 +44,13 @@ while getopts m:t:s:a:l:i:r: option; do
 	l) lose=$OPTARG ;;
 	i) interval=$OPTARG ;;
 	r) rounds=$OPTARG ;;
-	m | a) more+=("-$option" "$OPTARG") ;;
+	m) mib=$OPTARG ;;
+	a) more+=(-a "$OPTARG") ;;
 	*) exit 2 ;;
 	esac
 done
-more+=(-t "$threads" -s "$seconds" -i "$interval")
+seconds=${seconds:-$(((mib + 1023) / 1024 * 60))}
+more+=(-m "$mib" -t "$threads" -s "$seconds" -i "$interval")
 
 work=$(mktemp -d "$BENCH/gc.XXXXXX")
 trap 'rm -rf "$work"' EXIT
