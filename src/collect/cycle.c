@@ -196,7 +196,9 @@ begin(bool is_check, struct stop_failure *ret_failure)
 	/* What is told at exit should be exact; what is condemned, for good. */
 	stacks_keep_below(is_check ? 0 : STALE_BELOW);
 	pages_open();
-	if (!marker_begin(is_check || options->leaks != LEAKS_RECLAIM) ||
+	/* In a guarded heap nothing is left over from earlier blocks. */
+	if (!marker_begin(is_check || (options->leaks != LEAKS_RECLAIM &&
+				       !span_guards)) ||
 	    !prepare_second_mark(is_check))
 		return -ENOMEM;
 	error = roots_prepare();
