@@ -89,8 +89,14 @@ bilge_is_function(const void *address)
 void
 bilge_alone_begin(void)
 {
-	if (bilge_mode == BILGE_ACTIVE && process_is_ours())
-		collector_pause();
+	uint64_t mask;
+
+	if (bilge_mode != BILGE_ACTIVE || !process_is_ours())
+		return;
+	/* A handler that executes a program must not find us half-way. */
+	mutator_mask_signals(&mask);
+	collector_pause();
+	mutator_unmask_signals(mask);
 }
 
 void

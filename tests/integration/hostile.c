@@ -268,6 +268,49 @@ huge_pages(const char *arg)
 	return 0;
 }
 
+/* A stop that is under way must not reach the new program. */
+static int
+execs(const char *arg)
+{
+	static char long_argument[100000], *arguments[10];
+	int status;
+
+	(void)arg;
+	/* The kernel copies them first: that takes as long as a stop. */
+	memset(long_argument, 'x', sizeof(long_argument) - 1);
+	for (int i = 0; i < 9; i++)
+		arguments[i] = long_argument;
+	for (int i = 0; i < 160; i++) {
+		pid_t child = fork();
+
+		CHECK(child >= 0);
+		if (child == 0) {
+			churn_for(120 + i % 10);
+			if (i % 3 == 0)
+				execv("/bin/true", arguments);
+			else if (i % 3 == 1)
+				execlp("true", long_argument, long_argument,
+				       long_argument, long_argument, NULL);
+			else
+				execle("/bin/true", long_argument,
+				       long_argument, long_argument, NULL,
+				       environ);
+			_exit(9);
+		}
+		/* Some at a time, so that they get in each other's way. */
+		if (i < 7)
+			continue;
+		CHECK(wait(&status) > 0);
+		CHECK(status == 0);
+	}
+	while (wait(&status) > 0)
+		CHECK(status == 0);
+	/* One that fails leaves all as it was. */
+	CHECK(execl("/no/such/program", "x", NULL) == -1 && errno == ENOENT);
+	churn_for(200);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -279,6 +322,7 @@ main(int argc, char **argv)
 		{ "loses_proc", loses_proc },
 		{ "filters", filters },
 		{ "forks", forks },
+		{ "execs", execs },
 		{ "daemonizes", daemonizes },
 		{ "huge_pages", huge_pages },
 		{ NULL, NULL }

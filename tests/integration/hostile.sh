@@ -21,6 +21,11 @@ for case in drops_rights no_threads closes_all unshares forks daemonizes huge_pa
 	quiet
 done
 
+afloat="$afloat BILGE_INTERVAL=1ms BILGE_BARRIER=stop"
+goes_on execs
+quiet
+afloat="$afloat BILGE_INTERVAL=50ms BILGE_BARRIER=auto"
+
 # Nothing is claimed where nothing can be known; that is said more and more
 # seldom.
 goes_on loses_proc
