@@ -33,12 +33,13 @@ main(void)
 END
 ${CC:-cc} -g -O0 -fno-builtin -pthread -o "$work/watched" "$work/watched.c"
 
-# cycles: there were some, and every one came to its end.
+# cycles: there were some, and every one came to its end but for the last, which
+# gives up for the check at exit.
 cycles()
 {
 	[ "$(grep -c '"event":"cycle"' "$work/record")" -ge 3 ] ||
 		fail "no cycles"
-	grep -q '"event":"end".*"abandoned":0' "$work/record" ||
+	grep -q '"event":"end".*"checked":true.*"abandoned":[01],' "$work/record" ||
 		fail "some were abandoned"
 	rm -f "$work/record"
 }
