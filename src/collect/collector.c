@@ -47,7 +47,10 @@
 #define ASSIST_BYTES	UNIT_SIZE
 #define ASSIST_MAX_NS	(100 * NSEC_PER_MSEC)
 
-/* It is being lost when a cycle has found this part of what lives. */
+/* The bytes in use are counted as often, then. */
+#define COUNT_NS	(10 * NSEC_PER_MSEC)
+
+/* Memory is being lost when a cycle has found this part of what lives. */
 #define LOSING_PART	16
 
 /* A thread that frees while its cycle is behind waits from here on. */
@@ -71,9 +74,12 @@ static struct {
 	_Atomic uint32_t pauses;	/* N2 */
 	_Atomic uint64_t allocated;	/* bytes claimed, ever */
 	_Atomic uint64_t look_at;	/* of allocated: time for a look */
-	_Atomic uint64_t hurry_at;	/* of bytes grown_to(): assist then, */
-	_Atomic uint64_t hurry_above;	/* if more than this is held as well */
+	_Atomic bool is_running;	/* a cycle: what follows is of it */
+	_Atomic uint64_t ceiling;	/* held bytes: assist above them, */
+	_Atomic uint64_t hurry_at;	/* when so many bytes_grown_to() too */
 	_Atomic uint64_t step;		/* bytes behind that double the wait */
+	_Atomic uint64_t used;		/* bytes, and when they were counted */
+	_Atomic uint64_t used_ns;
 	_Atomic uint64_t due_ns;	/* a cycle in any case; 0: never */
 	_Atomic bool is_losing;		/* as the last cycle has found */
 	_Atomic uint64_t quarantined;	/* bytes freed into quarantine, ever */
@@ -111,14 +117,29 @@ held_bytes(void)
 	return arena_used_bytes() + arena_dirty_bytes();
 }
 
+/* count_used - now and then: it takes a look at all spans. */
+static uint64_t
+count_used(void)
+{
+	uint64_t now = sys_coarse_ns(), last = load_relaxed(&collector.used_ns);
+
+	if (now - last >= COUNT_NS &&
+	    atomic_compare_exchange_strong_explicit(&collector.used_ns, &last,
+		now, memory_order_relaxed, memory_order_relaxed))
+		store_relaxed(&collector.used,
+			      heap_statistics().used_bytes);
+	return load_relaxed(&collector.used);
+}
+
 /*
- * grown_to - what would be held if nothing were reclaimed: what a cycle gives
- * back is not there to be lost again before it ends.
+ * bytes_grown_to - what the growth of the heap is judged by.  Where memory is
+ * being lost it is what is in use, as if nothing were reclaimed: what a cycle
+ * gives back is not there to be lost again before it ends.
  */
 static uint64_t
-grown_to(void)
+bytes_grown_to(bool is_losing)
 {
-	return held_bytes() + sweep_given_back();
+	return is_losing ? count_used() + sweep_reclaimed() : held_bytes();
 }
 
 static void
@@ -145,6 +166,8 @@ plan_next(const struct cycle_report *r)
 
 	collector.clean_cycles = is_clean ? collector.clean_cycles + 1 : 0;
 	c.clean_cycles = collector.clean_cycles;
+	/* Before what it is judged by changes: it is as good as over. */
+	store_relaxed(&collector.is_running, false);
 	held = held_bytes();
 	c.overhead_bytes = held > r->used_after ? held - r->used_after : 0;
 	collector.plan = pacer_plan(&collector.settings, &c);
@@ -221,19 +244,24 @@ run_cycle(enum cycle_kind kind, uint64_t used)
 	 * freed and allocated again meanwhile is nothing to wait for.
 	 */
 	store_relaxed(&collector.step, MAX(plan->goal_bytes / 64, MIB));
-	store_relaxed(&collector.hurry_above, plan->ceiling_bytes);
-	store_relaxed(&collector.hurry_at, grown_to() + plan->growth_bytes);
+	store_relaxed(&collector.ceiling, plan->ceiling_bytes);
+	store_relaxed(&collector.used, used);
+	store_relaxed(&collector.used_ns, sys_coarse_ns());
+	store_relaxed(&collector.hurry_at, plan->growth_bytes +
+		      (load_relaxed(&collector.is_losing)
+		       ? used + sweep_reclaimed() : held_bytes()));
 	/* As much again as lives or waits. */
 	store_relaxed(&collector.hurry_release_at,
 		      freed_before + MAX(used, HURRY_RELEASE_MIN));
 	store_relaxed(&collector.release_at, UINT64_MAX);
+	store_relaxed(&collector.is_running, kind == CYCLE_LEAKS);
 	error = cycle_run(kind, collector.reclaims, &report, tell);
+	store_relaxed(&collector.is_running, false);
+	store_relaxed(&collector.hurry_release_at, UINT64_MAX);
 	if (error == 0)
 		plan_release(freed_before, &report);
 	else
 		retry_later(error, begin_ns);
-	store_relaxed(&collector.hurry_at, UINT64_MAX);
-	store_relaxed(&collector.hurry_release_at, UINT64_MAX);
 }
 
 /* --------------------------------------------------------------- the thread */
@@ -375,19 +403,21 @@ request(uint32_t what)
 static bool
 is_over(void)
 {
-	return load_relaxed(&collector.hurry_at) != UINT64_MAX &&
+	return load_relaxed(&collector.is_running) &&
 	       load_relaxed(&cycle_phase) != PHASE_IDLE &&
-	       held_bytes() > load_relaxed(&collector.hurry_above);
+	       held_bytes() > load_relaxed(&collector.ceiling);
 }
 
 /* bytes_behind - by how much memory has outgrown the cycle; 0: it has not. */
 static uint64_t
-bytes_behind(void)
+bytes_behind(bool is_losing)
 {
-	uint64_t hurry_at = load_relaxed(&collector.hurry_at);
-	uint64_t grown = grown_to();
+	uint64_t hurry_at = load_relaxed(&collector.hurry_at), grown;
 
-	return is_over() && grown > hurry_at ? grown - hurry_at : 0;
+	if (!is_over())
+		return 0;
+	grown = bytes_grown_to(is_losing);
+	return grown > hurry_at ? grown - hurry_at : 0;
 }
 
 /*
@@ -402,7 +432,7 @@ assist(size_t bytes)
 
 	if (likely(!is_over()) || sys_getpid() != collector.pid)
 		return;
-	behind = bytes_behind();
+	behind = bytes_behind(is_losing);
 	if (behind > 0 || is_losing)
 		cycle_hurry();
 	if (behind == 0)
@@ -416,7 +446,7 @@ assist(size_t bytes)
 	for (uint64_t part_ns; wait_ns > 0; wait_ns -= part_ns) {
 		part_ns = MIN(wait_ns, ASSIST_NS);
 		sys_sleep_ns(part_ns);
-		if (bytes_behind() == 0)
+		if (bytes_behind(is_losing) == 0)
 			break;
 	}
 }
@@ -476,7 +506,7 @@ begin_pacing(void)
 	collector.failures = 0;
 	collector.retry_ns = 0;
 	store_relaxed(&collector.is_losing, false);
-	store_relaxed(&collector.hurry_at, UINT64_MAX);
+	store_relaxed(&collector.is_running, false);
 	store_relaxed(&collector.step, MIB);
 	store_relaxed(&collector.due_ns, collector.settings.interval_ns == 0
 		      ? 0 : now + MAX(collector.settings.interval_ns,

@@ -65,7 +65,7 @@ static struct {
 	struct sweep_result *result;
 
 	/* Atomic: relaxed, read by anyone. */
-	_Atomic uint64_t given_back;
+	_Atomic uint64_t reclaimed;
 } sweep;
 
 /* ---------------------------------------------------------------- checksums */
@@ -233,12 +233,11 @@ reclaim(const struct condemned *c, const struct block *b)
 		span->is_cold = true;
 		if (!cache_return_large(span))
 			return;
-		store_relaxed(&sweep.given_back,
-			      load_relaxed(&sweep.given_back) + size);
 	} else if (!cache_return(span, b->slot / WORD_BITS,
 				 candidate_bit(b))) {
 		return;
 	}
+	store_relaxed(&sweep.reclaimed, load_relaxed(&sweep.reclaimed) + size);
 	sweep.result->reclaimed_bytes += requested;
 	sweep.result->reclaimed_blocks++;
 	stats.reclaimed_bytes += requested;
@@ -384,9 +383,9 @@ sweep_run(bool reclaims, struct sweep_result *ret)
 }
 
 uint64_t
-sweep_given_back(void)
+sweep_reclaimed(void)
 {
-	return load_relaxed(&sweep.given_back);
+	return load_relaxed(&sweep.reclaimed);
 }
 
 static void

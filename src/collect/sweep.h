@@ -39,11 +39,8 @@ void sweep_unshield(void);
  */
 void sweep_resurrect(uint32_t site);
 
-/*
- * sweep_given_back - bytes of large blocks whose memory reclaiming has given
- * back to the kernel, ever.  Any context.
- */
-uint64_t sweep_given_back(void);
+/* sweep_reclaimed - bytes of slots that were reclaimed, ever.  Any context. */
+uint64_t sweep_reclaimed(void);
 
 /* sweep_fork_child - nothing is condemned in the child.  Context: forked. */
 void sweep_fork_child(void);
