@@ -10,9 +10,10 @@
  *   S2  a word's bit of `full` is set when all of it is in `free`; the span is
  *       empty when all words are full; a bit of `rich` is only set while its
  *       word has slots in `free`;
- *   S3  bits beyond slot_count are 0 in every bitmap but `free`, where they
- *       are 1, with a whole word of them at the end: a word is full when it
- *       is all ones, and what is not a slot is never taken;
+ *   S3  bits beyond slot_count are 0 in every bitmap but two: in `scratch`
+ *       they are leaks.c's, and in `free` they are 1, with a whole word of
+ *       them at the end: a word is full when it is all ones, and what is not a
+ *       slot is never taken;
  *   S4  a span is entered into the arena's table after it is complete;
  *   S5  while a collector may hold the address of a span that it found in the
  *       table, no struct becomes another span: what is released meanwhile

@@ -20,7 +20,8 @@
  *   spoiled      the collector                    written to in quarantine,
  *                                                 and that was told
  *   scratch      the collector                    visited while leaks are told
- *                                                 direct from indirect
+ *                                                 direct from indirect (more
+ *                                                 in leaks.c)
  *   heads        the collector                    may be the head of leaks
  *
  * Of `free` there is a summary, `full`, one bit a word.

@@ -17,7 +17,10 @@
  *   W1  in the first pass a scratch bit means reached, and is set for white
  *       blocks only;
  *   W2  the second pass clears the bit of what it reaches: each block is
- *       counted once.
+ *       counted once;
+ *   W3  where a span has few slots, which are the large ones, the upper half of
+ *       its scratch word says which of them led to no white block in the first
+ *       pass: the second does not read them.
  */
 #include "report/leaks.h"
 
@@ -76,6 +79,23 @@ reach(const struct block *b)
 	return true;
 }
 
+/* W3 */
+#define LEAF_SLOTS	(WORD_BITS / 2)
+
+static void
+note_leaf(const struct block *b)
+{
+	if (b->span->slot_count <= LEAF_SLOTS)
+		b->span->scratch[0] |= candidate_bit(b) << LEAF_SLOTS;
+}
+
+static bool
+is_leaf(const struct block *b)
+{
+	return b->span->slot_count <= LEAF_SLOTS &&
+	       (b->span->scratch[0] & candidate_bit(b) << LEAF_SLOTS) != 0;
+}
+
 static void
 count_block(const struct block *b, bool is_direct)
 {
@@ -88,15 +108,23 @@ count_block(const struct block *b, bool is_direct)
 		leaks.visit(b, is_direct);
 }
 
-/* search_words - what the words of a block lead to. */
-static void
+/*
+ * search_words - what the words of a block lead to.
+ * Returns: do they lead to a white block, reached before or not?
+ */
+static bool
 search_words(uintptr_t at, uintptr_t end)
 {
+	bool leads = false;
+
 	for (; at < end; at += sizeof(uintptr_t)) {
 		struct block next;
 
 		if (!candidate_locate(*(const uintptr_t *)at, &next) ||
-		    !is_white(next.span, next.slot) || !reach(&next))
+		    !is_white(next.span, next.slot))
+			continue;
+		leads = true;
+		if (!reach(&next))
 			continue;
 		if (leaks.is_second_pass) {
 			count_block(&next, false);
@@ -104,6 +132,7 @@ search_words(uintptr_t at, uintptr_t end)
 		}
 		leaks.has_overflowed |= !grey_push(&leaks.grey, next);
 	}
+	return leads;
 }
 
 /* search - all white blocks that a block leads to and that are new. */
@@ -112,10 +141,15 @@ search(struct block b)
 {
 	do {
 		uintptr_t at, end, next;
+		bool leads = false;
 
+		if (leaks.is_second_pass && is_leaf(&b))
+			continue;
 		candidate_extent(&b, &at, &end);
 		for (; blind_next(&at, end, &next); at = next)
-			search_words(at, next);
+			leads |= search_words(at, next);
+		if (!leads && !leaks.is_second_pass)
+			note_leaf(&b);
 	} while (grey_pop(&leaks.grey, &b));
 }
 

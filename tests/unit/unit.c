@@ -188,7 +188,7 @@ check_bitmaps(const struct span *span, struct findings *found)
 		expect((beyond & (returned | claimed |
 				  load_relaxed(&span->mark[w]) |
 				  load_relaxed(&span->quarantined[w]) |
-				  span->condemned[w] | span->scratch[w])) == 0);
+				  span->condemned[w])) == 0);
 		found->taken += bits_count(~(beyond | free | returned |
 					     claimed));
 	}
