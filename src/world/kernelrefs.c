@@ -389,12 +389,14 @@ visit_watched(const char *line, void *argument)
  * descriptors; the collector's thread may have others.
  */
 static char refs_task[40] = "/proc/thread-self";
+static bool refs_task_is_own = true;
 
 void
 kernelrefs_use_task(int task)
 {
 	struct fmt f;
 
+	refs_task_is_own = task == 0;
 	fmt_init(&f, refs_task, sizeof(refs_task));
 	if (task == 0)
 		fmt_text(&f, "/proc/thread-self");
@@ -462,6 +464,9 @@ ask_epoll(void)
 	char path[64];
 	struct fmt f;
 
+	/* Before the first stop none is known: no answer, nothing is dropped. */
+	if (refs_task_is_own && sys_has_own_files())
+		return;
 	fmt_init(&f, path, sizeof(path));
 	fmt_print(&f, "%s/fd", refs_task);
 	if (visit_names(fmt_end(&f), visit_descriptor))
