@@ -94,6 +94,14 @@
 /* What is scanned between two looks at the clock: a small part of a slice. */
 #define BUDGET		(128 * KIB)
 
+/*
+ * A mark for the quarantine that has no more than this to read is made in one
+ * stop: that takes about 2 ms, and the faults of what the program would write
+ * meanwhile take longer.  When one took more, the next is a concurrent one.
+ */
+#define AT_ONCE_MAX	(16 * MIB)
+#define AT_ONCE_MAX_NS	(4 * NSEC_PER_MSEC)
+
 /* How deep calls go that return before the next cycle, mostly. */
 #define STALE_BELOW	(32 * KIB)
 
@@ -122,6 +130,7 @@ static struct {
 	uint64_t work_begin_ns;
 	uint64_t work_cpu_ns;		/* the thread's time at that moment */
 	unsigned abandoned_in_a_row;
+	bool stood_long;		/* the last mark that was made at once */
 } cycle = { .lock = LOCK_INIT(RANK_CYCLE) };
 
 void
@@ -691,6 +700,20 @@ look_at_heap(struct cycle_report *report)
 	report->quarantined_before = s.quarantined_bytes;
 }
 
+/* is_made_at_once - is the world to stand while this cycle marks? */
+static bool
+is_made_at_once(const struct cycle_report *report)
+{
+	uint64_t roots = tracked_root_bytes();	/* of the last concurrent one */
+
+	if (!barrier_current()->is_concurrent)
+		return true;
+	return report->kind == CYCLE_QUARANTINE && roots != 0 &&
+	       !cycle.stood_long &&
+	       roots + report->used_before - report->quarantined_before <=
+	       AT_ONCE_MAX;
+}
+
 /* sweep - step 7. */
 static int
 sweep(bool reclaims, struct cycle_report *report)
@@ -711,6 +734,7 @@ cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 	struct stop_failure failure = { .what = "out of memory" };
 	uint64_t stop_begin_ns, cpu_ns = sys_thread_cpu_ns();
 	size_t threads;
+	bool at_once;
 	int error;
 
 	*report = (struct cycle_report){
@@ -723,7 +747,8 @@ cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 	look_at_heap(report);
 	report->barrier = barrier_open()->name;
 	error = is_wanted() ? -ECANCELED : begin(false, &failure);
-	if (error == 0 && barrier_current()->is_concurrent)
+	at_once = is_made_at_once(report);
+	if (error == 0 && !at_once)
 		error = mark_concurrently(report, &stop_begin_ns, &failure);
 	else if (error == 0)
 		error = mark_stopped(kind, 0, false, &stop_begin_ns, &failure);
@@ -732,6 +757,8 @@ cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 		stop_threads(&threads);
 		report->threads = threads;
 		report->second_stop_ns += start_world(stop_begin_ns);
+		cycle.stood_long = at_once &&
+			report->second_stop_ns > AT_ONCE_MAX_NS;
 		report->live_bytes = kind == CYCLE_LEAKS ? marker_bytes()
 			: report->used_before - report->quarantined_before;
 		report->root_bytes = tracked_root_bytes();

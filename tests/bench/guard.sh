@@ -127,5 +127,4 @@ measure python3-trees env PYTHONMALLOC=malloc python3 trees.py
 measure perl-trees perl trees.pl
 measure tcl-strings tclsh strings.tcl
 measure python3-malloc env PYTHONMALLOC=malloc python3 objects.py
-measure alloc "$BENCH/alloc" -n 1000000 -r 1 random-mixed/1
 print_measured
