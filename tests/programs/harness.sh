@@ -23,6 +23,10 @@
 #
 # "TEST reclaim" instead of "TEST" collects while the programs run: a cycle
 # every 50 ms, each mark checked by a second one, and leaks are reclaimed.
+#
+# "TEST guard" guards what the programs free instead: a cycle every 50 ms and for
+# each MiB that is freed, each mark checked.  No program may write to what it has
+# freed.
 
 set -eu
 
@@ -38,6 +42,11 @@ reclaim)
 	settings="BILGE_LEAKS=reclaim BILGE_INTERVAL=50ms BILGE_VERIFY=1
 		BILGE_GRACE=1 ${PROGRAMS_SETTINGS-}"
 	test_name=$test_name-reclaim
+	;;
+guard)
+	settings="BILGE_FREE=guard BILGE_QUARANTINE=1 BILGE_CPU=100
+		BILGE_INTERVAL=50ms BILGE_VERIFY=1 ${PROGRAMS_SETTINGS-}"
+	test_name=$test_name-guard
 	;;
 *)	settings=${PROGRAMS_SETTINGS-} ;;
 esac
@@ -214,7 +223,7 @@ compare()
 # finish - the last line of a test.  What failed can be looked at afterwards.
 finish()
 {
-	if test "$mode" = reclaim; then
+	if test "$mode" != check; then
 		echo "$test_name: $cycles cycles"
 		if test $cycles = 0; then
 			echo "FAIL: $test_name: no cycle ran"

@@ -5,19 +5,20 @@
 #
 # Runs mutate.c in reclaim mode with a cycle every 20 ms, every mark verified,
 # without grace and with it.  The program must end well, nothing may be said, and
-# leaks must have been reclaimed.
+# leaks must have been reclaimed.  Then once more with what is freed guarded, and
+# a cycle for each MiB of that: in reclaim mode as well, and alone.
 #
-# MUTATE_SECONDS=N is for how long each of the runs lasts (default 4), TEST_SEED=N
+# MUTATE_SECONDS=N is for how long each of the runs lasts (default 3), TEST_SEED=N
 # repeats the threads' choices (not how they interleave).  An hour for each
-# barrier, half of it without grace:
+# barrier, a quarter of it for each way:
 #
-#	MUTATE_SECONDS=1800 make check TESTS=tests/stress/mutate.sh
+#	MUTATE_SECONDS=900 make check TESTS=tests/stress/mutate.sh
 set -eu
 
 : "${PRELOAD_LIB:?}" "${TOP_BUILDDIR:?}"
 
 victim=$TOP_BUILDDIR/tests/stress/mutate
-seconds=${MUTATE_SECONDS:-4}
+seconds=${MUTATE_SECONDS:-3}
 seed=${TEST_SEED:-$(date +%s)$$}
 status=0
 for name in $(env | sed -n 's/^\(BILGE_[A-Z_]*\)=.*/\1/p'); do
@@ -41,21 +42,27 @@ number()
 	sed -n "s/.*\"event\":\"end\".*$1\([0-9]*\).*/\1/p" "$work/record"
 }
 
+# mutate NAME=VALUE ...
 mutate()
 {
-	echo "BILGE_BARRIER=$1 BILGE_GRACE=$2"
+	echo "TEST_SEED=$seed $*"
 	rm -f "$work/record"
 	timeout -k 5 $((seconds + 120)) env LD_PRELOAD="$PRELOAD_LIB" \
-	    BILGE_LEAKS=reclaim BILGE_BARRIER="$1" BILGE_GRACE="$2" \
-	    BILGE_INTERVAL=20ms BILGE_PERCENT=20 BILGE_VERIFY=1 \
-	    BILGE_REPORT=none BILGE_RECORD="$work/record" \
-	    "$victim" "$seconds" "$seed" 2>"$work/err" ||
+	    BILGE_VERIFY=1 BILGE_REPORT=none BILGE_RECORD="$work/record" "$@" \
+	    "$victim" "$seconds" "$seed" $arguments 2>"$work/err" ||
 		wrong "status $?"
 	seed=$((seed + 1))
 	[ ! -s "$work/err" ] || wrong "it said:"
 	# One cycle a second is little enough for a busy machine.
 	cycles=$(number '"cycles":{"count":')
 	[ "${cycles:-0}" -gt "$seconds" ] || wrong "${cycles:-no} cycles"
+}
+
+# reclaim NAME=VALUE ...
+reclaim()
+{
+	arguments=
+	mutate BILGE_LEAKS=reclaim BILGE_INTERVAL=20ms BILGE_PERCENT=20 "$@"
 	reclaimed=$(number '"reclaimed_bytes":')
 	[ "${reclaimed:-0}" -gt 0 ] || wrong "nothing was reclaimed"
 	# No error: stale words on a stack may keep a block for a while.
@@ -64,9 +71,21 @@ mutate()
 	    "$resurrected blocks resurrected"
 }
 
+# guard NAME=VALUE ... - nobody takes what is lost: less of it.
+guard()
+{
+	arguments='4 10'
+	mutate BILGE_LEAKS=ignore BILGE_CPU=100 "$@"
+	echo "$cycles cycles"
+}
+
 for barrier in ${*:-uffd mprotect stop}; do
-	for grace in 0 1; do
-		mutate "$barrier" "$grace"
-	done
+	reclaim BILGE_BARRIER="$barrier" BILGE_GRACE=0
+	reclaim BILGE_BARRIER="$barrier" BILGE_GRACE=1
+	guarded="BILGE_FREE=guard BILGE_QUARANTINE=1 BILGE_BARRIER=$barrier"
+	# shellcheck disable=SC2086 # settings are words without blanks
+	reclaim $guarded
+	# shellcheck disable=SC2086
+	guard $guarded
 done
 exit "$status"

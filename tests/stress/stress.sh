@@ -1,6 +1,9 @@
 #!/bin/sh
 # stress.sh - everything at once, for a while, from a new seed each time.
 #
+# Then, for half as long under each barrier, with what is freed guarded, every
+# mark verified.
+#
 # STRESS_SECONDS=N runs longer, TEST_SEED=N repeats the threads' choices (not
 # how they interleave).
 set -eu
@@ -31,4 +34,9 @@ stress()
 exec 3>&1
 stress BILGE_DEPTH=8
 stress BILGE_LEAKS=ignore
+seconds=$(((seconds + 1) / 2))
+for barrier in uffd mprotect stop; do
+	stress BILGE_FREE=guard BILGE_QUARANTINE=1 BILGE_VERIFY=1 \
+	    BILGE_BARRIER=$barrier
+done
 exit "$status"
