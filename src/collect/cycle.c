@@ -130,7 +130,7 @@ static struct {
 	uint64_t work_begin_ns;
 	uint64_t work_cpu_ns;		/* the thread's time at that moment */
 	unsigned abandoned_in_a_row;
-	bool stood_long;		/* the last mark that was made at once */
+	bool stood_long;		/* the last one made at once */
 } cycle = { .lock = LOCK_INIT(RANK_CYCLE) };
 
 void

@@ -464,7 +464,7 @@ ask_epoll(void)
 	char path[64];
 	struct fmt f;
 
-	/* Before the first stop none is known: no answer, nothing is dropped. */
+	/* Before the first stop none is known: nothing is dropped. */
 	if (refs_task_is_own && sys_has_own_files())
 		return;
 	fmt_init(&f, path, sizeof(path));

@@ -53,9 +53,9 @@ mutate()
 		wrong "status $?"
 	seed=$((seed + 1))
 	[ ! -s "$work/err" ] || wrong "it said:"
-	# One cycle a second is little enough for a busy machine.
+	# Few, so that a machine that is busy with other things manages too.
 	cycles=$(number '"cycles":{"count":')
-	[ "${cycles:-0}" -gt "$seconds" ] || wrong "${cycles:-no} cycles"
+	[ "${cycles:-0}" -gt 1 ] || wrong "${cycles:-no} cycles"
 }
 
 # reclaim NAME=VALUE ...
