@@ -435,13 +435,22 @@ heap_quarantine(void *block, uint32_t site)
 	struct span *span;
 	size_t size;
 	uint32_t slot;
+	bool is_first;
 
+	/*
+	 * H1: ours is the only copy, kept as it is until the block is held:
+	 * computed again from span and slot, it could be in a register that the
+	 * clearing uses, or nowhere.
+	 */
+	arch_pin(block);
 	verdict = find_block(block, &span, &slot);
 	if (unlikely(verdict != HEAP_DONE))
 		return verdict;
 	/* Afterwards a large one's span may be gone. */
 	size = span_slot_bytes(span);
-	if (unlikely(!quarantine_put(span, slot, site)))
+	is_first = quarantine_put(span, slot, site);
+	arch_pin(block);
+	if (unlikely(!is_first))
 		return HEAP_DOUBLE_FREE;
 	note_quarantined(size);
 	return HEAP_DONE;

@@ -16,6 +16,7 @@
 #include "unit.h"
 
 #include "collect/candidate.h"
+#include "heap/quarantine.h"
 #include "world/mutator.h"
 
 #include <string.h>
@@ -91,12 +92,20 @@ is_known(const struct span *span, uint32_t slot)
 
 static size_t taken_slots;
 
+/* in_use - taken, and not held back: what is in quarantine is nobody's. */
+static uint64_t
+in_use(const struct span *span, uint32_t word)
+{
+	return candidate_taken(span, word) &
+	       ~load_relaxed(&span->quarantined[word]);
+}
+
 static void
 count_taken(struct span *span, void *argument)
 {
 	(void)argument;
 	for (uint32_t w = 0; w < span->words; w++)
-		taken_slots += bits_count(candidate_taken(span, w));
+		taken_slots += bits_count(in_use(span, w));
 }
 
 static void
@@ -105,7 +114,7 @@ check_visible(struct span *span, void *argument)
 	const ucontext_t *context = argument;
 
 	for (uint32_t w = 0; w < span->words; w++) {
-		uint64_t taken = candidate_taken(span, w);
+		uint64_t taken = in_use(span, w);
 
 		for (; taken != 0; taken &= taken - 1) {
 			uint32_t slot = w * WORD_BITS + bits_ctz(taken);
@@ -283,10 +292,12 @@ begin(int way)
 	know_blocks(3, 32);
 }
 
+static size_t guarded;		/* blocks in quarantine */
+
 static void
 teardown(void)
 {
-	ck_assert_uint_eq(unit_check_heap(), known_count);
+	ck_assert_uint_eq(unit_check_heap(), known_count + guarded);
 	ck_assert_uint_gt(instructions, 0);
 	printf("%zu instructions, %zu more in slow paths\n", instructions,
 	       held);
@@ -374,6 +385,23 @@ START_TEST(test_others)
 	cache_detach(other);
 	for (unsigned i = 0; i < 100; i++)
 		step_alloc(80, 0, false);
+}
+END_TEST
+
+/* Where freed blocks are cleared and held back. */
+START_TEST(test_guarded)
+{
+	static const size_t sizes[] = { 16, 80, 600, 5000, 100 * KIB,
+					600 * KIB };
+
+	quarantine_start();
+	begin(_i);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		know_blocks(2, sizes[i]);
+		step_free(known_count - 1);
+		step_free(known_count - 1);
+		guarded += 2;
+	}
 }
 END_TEST
 
@@ -586,7 +614,7 @@ main(void)
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "fast", test_fast }, { "slow", test_slow },
 		{ "large", test_large }, { "resize", test_resize },
-		{ "others", test_others },
+		{ "others", test_others }, { "guarded", test_guarded },
 	};
 	TCase *handlers = unit_case(suite, "handlers", NULL);
 
