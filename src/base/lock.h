@@ -26,6 +26,7 @@ enum lock_rank {
 	RANK_DEPOT,	/* call stacks: depot.c */
 	RANK_LEDGER,	/* what each site has lost: ledger.c */
 	RANK_RECORD,	/* the record's file: record.c */
+	RANK_DIRTY,	/* the lists of dirty pages: tracked.c */
 	RANK_GREY,	/* the pool of grey blocks: grey.c */
 	RANK_MODULES,	/* the list of loaded objects: modules.c */
 	RANK_BLIND,	/* unreadable parts of the heap: blind.c */

@@ -14,8 +14,10 @@
 #include <linux/mman.h>
 #include <linux/userfaultfd.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -568,6 +570,78 @@ sys_sleep_ns(uint64_t ns)
 	};
 
 	CALL4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+int
+sys_timer_create(int sig, int tid)
+{
+	/* sigevent(3type): libc has names of its own for its fields. */
+	struct {
+		uint64_t value;
+		int32_t signo;
+		int32_t notify;
+		int32_t tid;
+		char pad[44];
+	} event = { .signo = sig, .notify = SIGEV_THREAD_ID, .tid = tid };
+	int timer;
+	int error = (int)CALL3(SYS_timer_create, CLOCK_MONOTONIC, &event,
+			       &timer);
+
+	return error < 0 ? error : timer;
+}
+
+int
+sys_timer_set(int timer, uint64_t ns)
+{
+	struct itimerspec when = {
+		.it_value = { (time_t)(ns / NSEC_PER_SEC),
+			      (long)(ns % NSEC_PER_SEC) },
+	};
+
+	return (int)CALL4(SYS_timer_settime, timer, TIMER_ABSTIME, &when, NULL);
+}
+
+int
+sys_timer_delete(int timer)
+{
+	return (int)CALL1(SYS_timer_delete, timer);
+}
+
+uint64_t
+sys_minor_faults(void)
+{
+	struct rusage usage = { .ru_minflt = 0 };
+
+	CALL2(SYS_getrusage, RUSAGE_SELF, &usage);
+	return (uint64_t)usage.ru_minflt;
+}
+
+/* The shortest that the kernel grants, kernel/sched/syscalls.c. */
+#define PROMPT_SLICE_NS	(100 * NSEC_PER_USEC)
+
+void
+sys_be_prompt(bool is_prompt)
+{
+	/* struct sched_attr, which not every libc has; its first version. */
+	struct {
+		uint32_t size;
+		uint32_t policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime;	/* of a normal thread: its slice */
+		uint64_t deadline;
+		uint64_t period;
+	} attr = { .size = 0 };
+
+	if (sys_is_filtered() ||
+	    CALL4(SYS_sched_getattr, 0, &attr, sizeof(attr), 0) != 0 ||
+	    (attr.policy != SCHED_OTHER && attr.policy != SCHED_BATCH))
+		return;
+	attr.runtime = is_prompt ? PROMPT_SLICE_NS : 0;
+	CALL3(SYS_sched_setattr, 0, &attr, 0);
+	/* 0: as it was when the thread began. */
+	CALL2(SYS_prctl, PR_SET_TIMERSLACK, is_prompt ? 1 : 0);
 }
 
 /* Fixed by sys_set_clock(). */

@@ -160,6 +160,18 @@ unsigned sys_cpu_count(void);
 /* sys_thread_cpu_ns - what the calling thread has computed so far. */
 uint64_t sys_thread_cpu_ns(void);
 
+/*
+ * sys_timer_create - a timer that sends a thread of this process a signal.
+ * Returns: its number or -errno.
+ * sys_timer_set - Units: ns, on the monotonic clock; once.
+ */
+int sys_timer_create(int sig, int tid);
+int sys_timer_set(int timer, uint64_t ns);
+int sys_timer_delete(int timer);
+
+/* sys_minor_faults - of all threads of the process, so far. */
+uint64_t sys_minor_faults(void);
+
 /* sys_is_filtered - may a system call be forbidden, or end the process? */
 bool sys_is_filtered(void);
 
@@ -171,6 +183,13 @@ int sys_userfaultfd(void);
 
 /* sys_sleep_ns - for at least this long. */
 void sys_sleep_ns(uint64_t ns);
+
+/*
+ * sys_be_prompt - run the calling thread soon after it wakes, and wake it in
+ * time, or no longer; as far as the kernel does that (Linux 6.12, sched(7):
+ * who wants a short slice gets it early) and allows it.
+ */
+void sys_be_prompt(bool is_prompt);
 
 /*
  * sys_set_clock - what reads clocks without a system call: libc's function,

@@ -19,6 +19,8 @@ struct barrier {
 	const char *name;
 	/* Can the program run while marking goes on? */
 	bool is_concurrent;
+	/* Can several threads collect, each of another range? */
+	bool is_divisible;
 
 	/*
 	 * open - get ready in this process and try it out on a page of ours.

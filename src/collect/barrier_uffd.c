@@ -33,13 +33,13 @@
 #define FEATURE_WP_HUGETLBFS_SHMEM	(1ull << 12)
 #define FEATURE_WP_ASYNC		(1ull << 15)
 
-#define REGIONS	512
+/* What the kernel is asked for at once: on the stack. */
+#define REGIONS	256
 
 /* Guarded by RANK_CYCLE. */
 static struct {
 	int uffd;
 	int pagemap;
-	struct pages_region *regions;
 } uffd = { .uffd = -1, .pagemap = -1 };
 
 static void
@@ -77,13 +77,14 @@ static int
 scan_pages(uintptr_t start, uintptr_t end, bool rearm,
 	   void (*visit)(uintptr_t, uintptr_t, void *), void *argument)
 {
+	struct pages_region regions[REGIONS];
 	struct pages_scan scan = {
 		.size = sizeof(scan),
 		.flags = PAGES_SCAN_CHECK_WPASYNC |		/* U1 */
 			 (rearm ? PAGES_SCAN_WP_MATCHING : 0),
 		.start = start,
 		.end = end,
-		.vec = (uintptr_t)uffd.regions,
+		.vec = (uintptr_t)regions,
 		.vec_len = REGIONS,
 		/* The zero page holds nothing, and is written by a fault. */
 		.category_inverted = PAGES_IS_PFNZERO,
@@ -99,7 +100,7 @@ scan_pages(uintptr_t start, uintptr_t end, bool rearm,
 		if (n < 0)
 			return n;
 		for (int i = 0; i < n; i++)
-			visit(uffd.regions[i].start, uffd.regions[i].end,
+			visit(regions[i].start, regions[i].end,
 			      argument);
 		if (scan.walk_end <= scan.start)
 			return -EIO;
@@ -215,10 +216,6 @@ uffd_open(void)
 					  O_RDONLY, 0));
 	if (error == 0 && uffd.pagemap < 0)
 		error = uffd.pagemap;
-	if (uffd.regions == NULL)
-		uffd.regions = meta_alloc(REGIONS * sizeof(*uffd.regions));
-	if (error == 0 && uffd.regions == NULL)
-		error = -ENOMEM;
 	if (error == 0 && !self_test())
 		error = -ENOSYS;
 	/* All of the range: what is reserved becomes memory later. */
@@ -242,6 +239,7 @@ uffd_disarm(void)
 const struct barrier barrier_uffd = {
 	.name = "uffd",
 	.is_concurrent = true,
+	.is_divisible = true,
 	.open = uffd_open,
 	.close = uffd_close,
 	.track = uffd_track,

@@ -20,6 +20,7 @@
 #include "collect/collector.h"
 
 #include "base/sys.h"
+#include "collect/work.h"
 #include "heap/heap.h"
 #include "report/trace.h"
 #include "settings/options.h"
@@ -434,7 +435,7 @@ assist(size_t bytes)
 		return;
 	behind = bytes_behind(is_losing);
 	if (behind > 0 || is_losing)
-		cycle_hurry();
+		work_hurry();
 	if (behind == 0)
 		return;
 	wait_ns = ASSIST_NS * MIN(1 + behind / load_relaxed(&collector.step),
@@ -462,7 +463,7 @@ assist_release(uint64_t quarantined)
 	    load_relaxed(&cycle_phase) == PHASE_IDLE ||
 	    sys_getpid() != collector.pid)
 		return;
-	cycle_hurry();
+	work_hurry();
 	steps = 1 + (quarantined - hurry_at) / (HURRY_RELEASE_MIN / 16);
 	sys_sleep_ns(MIN(steps, ASSIST_MAX) * ASSIST_NS);
 }

@@ -20,12 +20,6 @@ enum cycle_phase {
 /* Atomic: changes only in cycle.c. */
 extern _Atomic uint32_t cycle_phase;
 
-/*
- * cycle_hurry - the program is about to outrun the cycle that is under way:
- * no more rest until it is over.  Any context.
- */
-void cycle_hurry(void);
-
 /* What a cycle is to find out. */
 enum cycle_kind {
 	CYCLE_LEAKS,		/* what can be reached */

@@ -144,6 +144,18 @@ grey_take_chunk(struct grey *own)
 	return chunk != NULL;
 }
 
+void
+grey_give_back(struct grey *own)
+{
+	if (own->top == NULL || own->top->used == 0)
+		return;
+	lock_acquire(&grey.lock);
+	share_locked(own->top);
+	lock_release(&grey.lock);
+	own->top = own->spare;
+	own->spare = NULL;
+}
+
 bool
 grey_is_empty(const struct grey *own)
 {

@@ -69,6 +69,9 @@ grey_pop(struct grey *grey, struct block *ret_block)
 	return true;
 }
 
+/* grey_give_back - what a list has goes to the pool. */
+void grey_give_back(struct grey *grey);
+
 /* grey_is_empty - has this list nothing, and the pool neither? */
 bool grey_is_empty(const struct grey *grey);
 

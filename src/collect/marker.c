@@ -470,6 +470,17 @@ marker_drain(struct marker *m, size_t budget)
 	return is_done;
 }
 
+void
+marker_give_back(struct marker *m)
+{
+	if (m->word_count > 0)
+		mark_found(m);
+	while (m->ready_count > 0)
+		make_grey(m, m->ready[--m->ready_count]);
+	m->ready_next = 0;
+	grey_give_back(&m->grey);
+}
+
 /* rescan_large - what lies in [start, end) of a large block. */
 static void
 rescan_large(struct marker *m, struct span *span, uintptr_t start,

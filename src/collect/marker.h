@@ -74,6 +74,12 @@ void marker_rescan(struct marker *marker, uintptr_t start, uintptr_t end);
 bool marker_drain(struct marker *marker, size_t budget);
 
 /*
+ * marker_give_back - what a marker has left goes to the pool, for others.
+ * Context: collector, also another thread than the one that used it.
+ */
+void marker_give_back(struct marker *marker);
+
+/*
  * marker_settle - return when no marking thread reads blocks by what was known
  * before: each has begun anew, or none is at it.
  * Context: mutator outside mutator_hold().

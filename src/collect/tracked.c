@@ -1,22 +1,29 @@
 /*
  * tracked.c - the memory a barrier tracks, and what of it is to be read again.
  *
- * Owns the list of dirty ranges and the knowledge which root ranges are
- * tracked.
+ * Owns the lists of dirty ranges, in the heap and outside, and the knowledge
+ * which root ranges are tracked.
  *
  * Always true:
- *   T1  what the barrier has reported as dirty is in the list until it was
- *       scanned: it was made clean when it was reported;
+ *   T1  what the barrier has reported as dirty is in a list until somebody
+ *       scans it: it was made clean when it was reported;
  *   T2  memory that is not the heap's is read by a copy of the kernel's: a
- *       mapping may vanish at any time.
+ *       mapping may vanish at any time; there is one copy, the collector's.
+ *
+ * While a squad is at work its members add to the lists under tracked.lock
+ * (RANK_DIRTY) and take from that of the heap by its count alone; never both
+ * at once.
  */
 #include "collect/tracked.h"
 
 #include "base/arch.h"
 #include "base/bits.h"
+#include "base/lock.h"
 #include "base/sys.h"
 #include "collect/barrier.h"
 #include "collect/marker.h"
+#include "collect/squad.h"
+#include "collect/work.h"
 #include "heap/arena.h"
 #include "heap/meta.h"
 #include "world/roots.h"
@@ -30,8 +37,19 @@
 /* The kernel copies as fast as memory in pieces of this size. */
 #define COPY_SIZE	(64 * KIB)
 
-/* So much is scanned between two looks at the clock. */
+/* So much is in one entry, and scanned between two looks at the clock. */
 #define STEP_SIZE	(64 * KIB)
+
+/* The parts of the heap of which members of a squad ask. */
+#define STRIPE_SIZE	(32 * MIB)
+
+/*
+ * The same where what is dirty is read at once: so many pages of it, a tenth of
+ * a millisecond, by what the last pass has found.
+ */
+#define PIECE_PAGES	64u
+#define PIECE_MIN	(128 * KIB)
+#define PIECE_MAX	(8 * MIB)
 
 /* Ranges of dirty pages that the list can hold; address space. */
 #define DIRTY_MAX	(16u << 20)
@@ -42,14 +60,37 @@ struct dirty {
 	uintptr_t end;
 };
 
-/* Guarded by RANK_CYCLE. */
-static struct {
-	struct dirty *list;
+struct list {
+	struct dirty *items;
 	size_t size;			/* bytes of address space */
 	size_t committed;
-	size_t count;
-	size_t pages;
+	/* Atomic: who lowers it has taken the last one. */
+	_Atomic size_t count;
+};
+
+/* What one thread has been told, on its way into the lists. */
+struct batch {
+	unsigned count;
+	struct dirty items[64];
+};
+
+/* Guarded by RANK_CYCLE, and the lists by their own rules. */
+static struct {
+	struct lock lock;
+	struct list heap;
+	struct list roots;
+	/* Atomic: relaxed; of both. */
+	_Atomic size_t pages;
 	bool has_overflowed;
+	/* Atomic: relaxed; bytes of the heap that somebody has asked about. */
+	_Atomic size_t asked;
+	/* Atomic: relaxed; of any member of the squad. */
+	_Atomic int squad_error;
+	uint64_t end_ns;		/* of what the squad does */
+	bool is_passing;		/* tracked_pass() is in the middle */
+	size_t piece;
+	/* Atomic: relaxed; pages that were read in it. */
+	_Atomic size_t passed_pages;
 
 	uint64_t *is_tracked;		/* one bit a range, in their order */
 	size_t ranges;			/* how many there are */
@@ -58,22 +99,28 @@ static struct {
 	int error;
 	bool (*between)(void);
 	char *copy;
-} tracked;
+} tracked = { .lock = LOCK_INIT(RANK_DIRTY) };
+
+static bool
+reserve(struct list *list)
+{
+	if (list->items == NULL) {
+		list->size = MIN(DIRTY_MAX * sizeof(*list->items),
+				 meta_room() / 16);
+		list->items = meta_reserve(list->size);
+	}
+	return list->items != NULL;
+}
 
 static bool
 take_memory(void)
 {
-	if (tracked.list == NULL) {
-		tracked.size = MIN(DIRTY_MAX * sizeof(*tracked.list),
-				   meta_room() / 16);
-		tracked.list = meta_reserve(tracked.size);
-	}
 	if (tracked.is_tracked == NULL)
 		tracked.is_tracked = meta_alloc(RANGES_MAX / 8);
 	if (tracked.copy == NULL)
 		tracked.copy = meta_alloc(COPY_SIZE);
-	return tracked.list != NULL && tracked.is_tracked != NULL &&
-	       tracked.copy != NULL;
+	return reserve(&tracked.heap) && reserve(&tracked.roots) &&
+	       tracked.is_tracked != NULL && tracked.copy != NULL;
 }
 
 /* ------------------------------------------------------------ careful reads */
@@ -165,27 +212,63 @@ tracked_scan_rest(void)
 
 /* ----------------------------------------------------------------- tracking */
 
+/* add_locked - one range more, in entries of a step. */
 static void
-note_dirty(uintptr_t start, uintptr_t end, void *unused)
+add_locked(struct list *list, struct dirty d)
 {
-	size_t needed = (tracked.count + 1) * sizeof(*tracked.list);
-	size_t committed;
+	/* relaxed: nobody takes while others add. */
+	size_t count = load_relaxed(&list->count);
 
-	(void)unused;
-	tracked.pages += (end - start) / ARCH_PAGE_SIZE;
-	if (tracked.count > 0 &&
-	    tracked.list[tracked.count - 1].end == start) {
-		tracked.list[tracked.count - 1].end = end;
-		return;
+	while (d.start < d.end) {
+		struct dirty *last = &list->items[count - 1];
+		uintptr_t end = MIN(d.end, ALIGN_DOWN(d.start, STEP_SIZE) +
+					   STEP_SIZE);
+		size_t committed;
+
+		if (count > 0 && last->end == d.start &&
+		    d.start % STEP_SIZE != 0) {
+			last->end = end;
+			d.start = end;
+			continue;
+		}
+		committed = meta_commit(list->items, list->committed,
+					(count + 1) * sizeof(*list->items),
+					list->size);
+		if (committed == 0) {
+			tracked.has_overflowed = true;
+			break;
+		}
+		list->committed = committed;
+		list->items[count++] = (struct dirty){ d.start, end };
+		d.start = end;
 	}
-	committed = meta_commit(tracked.list, tracked.committed, needed,
-				tracked.size);
-	if (committed == 0) {
-		tracked.has_overflowed = true;
-		return;
+	store_relaxed(&list->count, count);
+}
+
+static void
+flush(struct batch *batch)
+{
+	lock_acquire(&tracked.lock);
+	for (unsigned i = 0; i < batch->count; i++) {
+		struct dirty d = batch->items[i];
+
+		atomic_fetch_add_explicit(&tracked.pages, (d.end - d.start) /
+					  ARCH_PAGE_SIZE, memory_order_relaxed);
+		add_locked(arena_contains(d.start) ? &tracked.heap
+						   : &tracked.roots, d);
 	}
-	tracked.committed = committed;
-	tracked.list[tracked.count++] = (struct dirty){ start, end };
+	lock_release(&tracked.lock);
+	batch->count = 0;
+}
+
+static void
+note_dirty(uintptr_t start, uintptr_t end, void *argument)
+{
+	struct batch *batch = argument;
+
+	if (batch->count == ARRAY_LEN(batch->items))
+		flush(batch);
+	batch->items[batch->count++] = (struct dirty){ start, end };
 }
 
 static void
@@ -220,6 +303,14 @@ track_range(const struct root_range *r, void *unused)
 			UINT64_C(1) << (i % WORD_BITS);
 }
 
+static void
+forget_dirty(void)
+{
+	store_relaxed(&tracked.heap.count, 0);
+	store_relaxed(&tracked.roots.count, 0);
+	store_relaxed(&tracked.pages, 0);
+}
+
 int
 tracked_begin(void)
 {
@@ -227,7 +318,9 @@ tracked_begin(void)
 
 	if (!take_memory())
 		return -ENOMEM;
-	tracked.count = tracked.pages = 0;
+	forget_dirty();
+	tracked.is_passing = false;
+	store_relaxed(&tracked.passed_pages, SIZE_MAX / ARCH_PAGE_SIZE);
 	tracked.ranges = 0;
 	tracked.root_bytes = 0;
 	tracked.error = 0;
@@ -246,16 +339,15 @@ tracked_begin(void)
 void
 tracked_end(void)
 {
-	tracked.count = tracked.pages = 0;
+	forget_dirty();
 	barrier_current()->disarm();
 }
 
 static void
-collect_range(const struct root_range *r, void *unused)
+collect_range(const struct root_range *r, void *batch)
 {
 	size_t i = tracked.at++;
 
-	(void)unused;
 	if (i >= tracked.ranges || !is_tracked(i))
 		return;
 	/*
@@ -263,49 +355,219 @@ collect_range(const struct root_range *r, void *unused)
 	 * know it, and it is read whole from here on.
 	 */
 	if (barrier_current()->collect(r->start, r->end, true, note_dirty,
-				       NULL) != 0)
+				       batch) != 0)
 		tracked.is_tracked[i / WORD_BITS] &=
 			~(UINT64_C(1) << (i % WORD_BITS));
+}
+
+/* next_part - Returns: false when all have been taken. */
+static bool
+next_part(size_t size, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	uintptr_t end = arena_end();
+
+	*ret_start = arena_view.base +
+		atomic_fetch_add_explicit(&tracked.asked, size,
+					  memory_order_relaxed);
+	*ret_end = MIN(*ret_start + size, end);
+	return *ret_start < end;
+}
+
+static void
+begin_parts(void)
+{
+	store_relaxed(&tracked.asked, 0);
+	store_relaxed(&tracked.squad_error, 0);
+}
+
+static void
+collect_stripes(unsigned member)
+{
+	struct batch batch = { .count = 0 };
+	uintptr_t start, end;
+	int error = 0;
+
+	(void)member;
+	while (error == 0 && next_part(STRIPE_SIZE, &start, &end))
+		error = barrier_current()->collect(start, end, true,
+						   note_dirty, &batch);
+	flush(&batch);
+	if (error != 0)
+		store_relaxed(&tracked.squad_error, error);
+}
+
+/* collect_roots - what is tracked besides the heap. */
+static int
+collect_roots(void)
+{
+	struct batch batch = { .count = 0 };
+
+	tracked.at = 0;
+	roots_for_each_range(collect_range, &batch);
+	flush(&batch);
+	return tracked.has_overflowed ? -ENOMEM : tracked.error;
 }
 
 int
 tracked_collect(void)
 {
-	int error = barrier_current()->collect(arena_view.base, arena_end(),
-					       true, note_dirty, NULL);
+	int error;
 
-	if (error != 0)
-		return error;
-	tracked.at = 0;
-	roots_for_each_range(collect_range, NULL);
-	return tracked.has_overflowed ? -ENOMEM : tracked.error;
+	begin_parts();
+	tracked.is_passing = false;
+	if (barrier_current()->is_divisible)
+		squad_run(collect_stripes);
+	else
+		collect_stripes(0);
+	error = load_relaxed(&tracked.squad_error);
+	return error != 0 ? error : collect_roots();
 }
 
 size_t
 tracked_dirty_pages(void)
 {
-	return tracked.pages;
+	return load_relaxed(&tracked.pages);
+}
+
+static bool
+take(struct list *list, struct dirty *ret)
+{
+	size_t count = load_relaxed(&list->count);
+
+	do
+		if (count == 0)
+			return false;
+	while (!atomic_compare_exchange_weak_explicit(&list->count, &count,
+	       count - 1, memory_order_relaxed, memory_order_relaxed));
+	*ret = list->items[count - 1];
+	atomic_fetch_sub_explicit(&tracked.pages,
+				  (ret->end - ret->start) / ARCH_PAGE_SIZE,
+				  memory_order_relaxed);
+	return true;						/* T1 */
+}
+
+static bool
+is_late(uint64_t end_ns)
+{
+	return end_ns != 0 && sys_monotonic_ns() >= end_ns;
+}
+
+/* scan_roots - Returns: is nothing left of the ranges' list? */
+static bool
+scan_roots(uint64_t end_ns)
+{
+	struct dirty d;
+
+	while (take(&tracked.roots, &d)) {
+		scan_copied(d.start, d.end, NULL);
+		if (is_late(end_ns))
+			break;
+	}
+	return load_relaxed(&tracked.roots.count) == 0;
+}
+
+static bool
+scan_heap(struct marker *m, uint64_t end_ns)
+{
+	struct dirty d;
+
+	while (take(&tracked.heap, &d)) {
+		marker_rescan(m, d.start, d.end);
+		if (is_late(end_ns))
+			break;
+	}
+	return load_relaxed(&tracked.heap.count) == 0;
 }
 
 bool
 tracked_scan_dirty(uint64_t end_ns)
 {
-	while (tracked.count > 0) {
-		struct dirty *d = &tracked.list[tracked.count - 1];
-		uintptr_t end = MIN(d->start + STEP_SIZE, d->end);
+	return scan_roots(end_ns) && scan_heap(marker_of(0), end_ns);
+}
 
-		if (arena_contains(d->start))
-			marker_rescan(marker_of(0), d->start, end);
-		else
-			scan_copied(d->start, end, NULL);
-		tracked.pages -= (end - d->start) / ARCH_PAGE_SIZE;
-		d->start = end;
-		if (d->start == d->end)
-			tracked.count--;			/* T1 */
-		if (end_ns != 0 && sys_monotonic_ns() >= end_ns)
-			break;
-	}
-	return tracked.count == 0;
+/* scan_member - and what becomes grey by that, for others if it is late. */
+static void
+scan_member(unsigned member)
+{
+	struct marker *m = marker_of(member);
+
+	if (scan_heap(m, tracked.end_ns))
+		work_drain(m, tracked.end_ns);
+	marker_give_back(m);
+}
+
+bool
+tracked_scan_together(uint64_t end_ns)
+{
+	if (!scan_roots(end_ns))
+		return false;
+	tracked.end_ns = end_ns;
+	if (load_relaxed(&tracked.heap.count) > 0)
+		squad_run(scan_member);
+	return load_relaxed(&tracked.heap.count) == 0 &&
+	       work_drain(marker_of(0), end_ns);
+}
+
+static void
+rescan_dirty(uintptr_t start, uintptr_t end, void *marker)
+{
+	atomic_fetch_add_explicit(&tracked.passed_pages, (end - start) /
+				  ARCH_PAGE_SIZE, memory_order_relaxed);
+	marker_rescan(marker, start, end);			/* T1 */
+}
+
+static void
+pass_member(unsigned member)
+{
+	struct marker *m = marker_of(member);
+	uintptr_t start, end;
+	int error = 0;
+
+	while (error == 0 && !is_late(tracked.end_ns) &&
+	       next_part(tracked.piece, &start, &end))
+		error = barrier_current()->collect(start, end, true,
+						   rescan_dirty, m);
+	if (error != 0)
+		store_relaxed(&tracked.squad_error, error);
+	work_drain(m, tracked.end_ns);
+	marker_give_back(m);
+}
+
+static void
+begin_pass(void)
+{
+	size_t heap = arena_end() - arena_view.base;
+	size_t dirty = load_relaxed(&tracked.passed_pages);
+
+	tracked.piece = ALIGN_UP(heap / MAX(dirty, 1u) * PIECE_PAGES,
+				 ARCH_PAGE_SIZE);
+	tracked.piece = MIN(MAX(tracked.piece, PIECE_MIN), PIECE_MAX);
+	tracked.is_passing = true;
+	store_relaxed(&tracked.passed_pages, 0);
+	begin_parts();
+}
+
+int
+tracked_pass(uint64_t end_ns, size_t *ret_pages)
+{
+	size_t before;
+	int error;
+
+	if (!tracked.is_passing)
+		begin_pass();
+	before = load_relaxed(&tracked.passed_pages);
+	tracked.end_ns = end_ns;
+	if (barrier_current()->is_divisible)
+		squad_run(pass_member);
+	else
+		pass_member(0);
+	*ret_pages = load_relaxed(&tracked.passed_pages) - before;
+	error = load_relaxed(&tracked.squad_error);
+	if (error == 0 &&
+	    load_relaxed(&tracked.asked) < arena_end() - arena_view.base)
+		return 1;
+	tracked.is_passing = false;
+	return error != 0 ? error : collect_roots();
 }
 
 uint64_t
@@ -317,5 +579,6 @@ tracked_root_bytes(void)
 void
 tracked_fork_child(void)
 {
-	tracked.count = tracked.pages = 0;
+	lock_reset(&tracked.lock);
+	forget_dirty();
 }

@@ -31,7 +31,8 @@ void tracked_scan_ranges(bool (*between)(void));
 void tracked_scan_dead(bool (*between)(void));
 
 /*
- * tracked_collect - note what is dirty, and make it clean.
+ * tracked_collect - note what is dirty, and make it clean; by the squad, if
+ * there is one.
  * Errors:  -errno of the barrier, -ENOMEM: what was written is not known (M3).
  */
 int tracked_collect(void);
@@ -46,6 +47,24 @@ size_t tracked_dirty_pages(void);
  * Returns: is nothing left?
  */
 bool tracked_scan_dirty(uint64_t end_ns);
+
+/*
+ * tracked_scan_together - the same by the squad, and all that becomes grey.
+ * Returns: is nothing left, and nothing grey?
+ * Context: stopped.
+ */
+bool tracked_scan_together(uint64_t end_ns);
+
+/*
+ * tracked_pass - go on asking for what is dirty, part after part, making it
+ * clean, and read it at once, by the squad: as tracked_collect() and
+ * tracked_scan_together(), in small portions.
+ * Units:   end_ns, as above; *ret_pages, pages that were dirty.
+ * Returns: 0, this call has come to the end: the next begins anew; 1, there is
+ *          more to ask for; -errno as for tracked_collect().
+ * Context: stopped.
+ */
+int tracked_pass(uint64_t end_ns, size_t *ret_pages);
 
 /* tracked_scan_rest - scan what is not tracked.  Stopped. */
 void tracked_scan_rest(void);

@@ -120,8 +120,8 @@ cache_take(struct claim *claim, void **ret_block, bool *ret_fresh)
 	arch_pin(block);
 	/*
 	 * Slots are cold when they come to be given, and stores that miss wait
-	 * for each other: the next one is fetched now.  (Measured on Zen 3: 5 to
-	 * 8 % of batches of 10000 blocks, 4 % of random-small.)
+	 * for each other: the next one is fetched now.  (Measured on Zen 3: 5
+	 * to 8 % of batches of 10000 blocks, 4 % of random-small.)
 	 */
 	arch_expect_write(arch_lowest_bit(bits) * claim->slot_size -
 			  claim->minus_base);

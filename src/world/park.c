@@ -26,6 +26,12 @@
 /* How long a thread stands still in a process that should have ended. */
 #define LINGER_NS	(200 * NSEC_PER_MSEC)
 
+/*
+ * How long a thread waits for the stop that it was told of.  Only a stopper
+ * that is kept from running for so long would not come.
+ */
+#define HELD_NS		(100 * NSEC_PER_MSEC)
+
 /* Tids are mostly numbered through: the chains are of one length. */
 #define CHAINS		1024u
 
@@ -36,6 +42,7 @@ static struct {
 	_Atomic uint32_t want;		/* who reaches this wakes the stopper */
 	_Atomic bool is_last;
 	_Atomic bool is_leaving;
+	_Atomic uint64_t due_ns;	/* see park_set_due(); 0: never */
 	_Atomic(struct park_entry *) chains[CHAINS];	/* P2 */
 } world;
 
@@ -142,6 +149,28 @@ park_interrupted(struct park *park, const void *ucontext, uint32_t epoch)
 		   epoch);
 }
 
+/* is_due - is the next stop so near that a thread should wait for it? */
+static bool
+is_due(void)
+{
+	uint64_t due_ns = load_relaxed(&world.due_ns);
+
+	return due_ns != 0 && sys_monotonic_ns() >= due_ns;
+}
+
+/* await_stop - Returns: the epoch of the stop; the old one: there is none. */
+static uint32_t
+await_stop(uint32_t epoch)
+{
+	uint64_t end_ns = sys_monotonic_ns() + HELD_NS;
+	uint32_t now;
+
+	while ((now = load_acquire(&world.epoch)) == epoch && is_due() &&
+	       sys_monotonic_ns() < end_ns)
+		sys_futex_wait(&world.epoch, epoch, HELD_NS);
+	return now;
+}
+
 void
 park_enter_signal(const void *ucontext)
 {
@@ -149,13 +178,24 @@ park_enter_signal(const void *ucontext)
 	struct park_entry *entry;
 	struct park *park;
 
-	if (epoch % 2 == 0)
+	if (epoch % 2 == 0 && !is_due())
 		return;
+	/* Without a stop, an entry of the last one. */
 	entry = park_find(sys_gettid());
 	if (entry == NULL)
 		return;
 	park = entry->park;
-	if (park->hold > 0)
+	if (epoch % 2 == 0) {
+		if (park->hold == 0)
+			epoch = await_stop(epoch);
+		entry = park_find(sys_gettid());
+		if (entry == NULL)
+			return;	/* the signal of that stop is to come */
+		park = entry->park;
+	}
+	if (epoch % 2 == 0)
+		;
+	else if (park->hold > 0)
 		park->is_noted = 1;
 	else if (load_relaxed(&park->epoch) != epoch)
 		park_interrupted(park, ucontext, epoch);
@@ -237,6 +277,20 @@ void
 park_stop_leave(void)
 {
 	store_release(&world.is_leaving, true);
+}
+
+void
+park_set_due(uint64_t due_ns)
+{
+	store_relaxed(&world.due_ns, due_ns);
+	if (due_ns == 0)
+		park_call_held();
+}
+
+void
+park_call_held(void)
+{
+	sys_futex_wake(&world.epoch, UINT32_MAX >> 1);
 }
 
 void

@@ -92,6 +92,16 @@ struct park_entry *park_find(int tid);
  */
 uint32_t park_wait(uint32_t want, uint64_t limit_ns);
 
+/*
+ * park_set_due - from then on, a thread that gets the stop signal stands until
+ * the next stop has come and gone; 0: those that stand so go on.
+ * Units: due_ns, monotonic.
+ */
+void park_set_due(uint64_t due_ns);
+
+/* park_call_held - those that stand for that, and are listed now, may park. */
+void park_call_held(void);
+
 /* park_stop_end - let everybody go on. */
 void park_stop_end(void);
 

@@ -487,6 +487,7 @@ stop_all(uint64_t end_ns, struct stop_failure *ret)
 	stop.signal_ns = sys_monotonic_ns();
 	do {
 		signal_new(end_ns);
+		park_call_held();
 		if (stop.is_spawning)
 			patience = PATIENCE_MIN_NS;
 		if (wait_until_all_stand(patience, end_ns) != 0) {

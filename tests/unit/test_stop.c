@@ -11,6 +11,7 @@
 #include "heap/meta.h"
 #include "report/depot.h"
 #include "report/modules.h"
+#include "world/alarm.h"
 #include "world/roots.h"
 #include "world/stop.h"
 #include "world/unwind.h"
@@ -141,6 +142,51 @@ START_TEST(test_nobody_runs)
 		stop_end();
 		check_moves(before);
 	}
+	end_threads(threads, THREADS);
+}
+END_TEST
+
+/* begin_alarms - the world runs, until that time. */
+static void
+begin_alarms(unsigned ms)
+{
+	begin_stop();
+	alarm_set(sys_monotonic_ns() + ms * NSEC_PER_MSEC);
+	stop_end();
+}
+
+/*
+ * With alarms they stand by themselves: before a stop, which finds them so, and
+ * only until it has come and gone, or nobody means to stop them any more.
+ */
+START_TEST(test_alarms)
+{
+	pthread_t threads[THREADS];
+	uint64_t before;
+
+	begin_threads(threads, THREADS, count_up);
+	alarm_open();
+	for (unsigned n = 0; n < 20; n++) {
+		before = sum_of_counts();
+		begin_alarms(n % 4);
+		wait_ms(20);
+		expect(sum_of_counts() != before || n % 4 == 0);
+		check_stands(n % 10 == 0 ? 20 : 1);
+		before = sum_of_counts();
+		begin_alarms(1000);
+		check_moves(before);
+	}
+	begin_alarms(0);
+	wait_ms(20);
+	check_stands(20);
+	before = sum_of_counts();
+	alarm_close();
+	check_moves(before);
+	/* A stopper that does not come is not waited for. */
+	alarm_open();
+	begin_alarms(0);
+	check_moves(sum_of_counts());
+	alarm_close();
 	end_threads(threads, THREADS);
 }
 END_TEST
@@ -1111,7 +1157,7 @@ main(void)
 	Suite *suite = suite_create("stop");
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "alone", test_alone }, { "nobody_runs", test_nobody_runs },
-		{ "last_stop", test_last_stop },
+		{ "alarms", test_alarms }, { "last_stop", test_last_stop },
 		{ "slow_paths", test_slow_paths },
 		{ "long_slow_path", test_long_slow_path },
 		{ "system_calls", test_system_calls },

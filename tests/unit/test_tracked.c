@@ -7,6 +7,7 @@
 #include "base/sys.h"
 #include "collect/barrier.h"
 #include "collect/marker.h"
+#include "collect/squad.h"
 #include "collect/tracked.h"
 #include "settings/options.h"
 #include "world/pages.h"
@@ -22,14 +23,18 @@
 /* A mapping of the program's, a root. */
 static uintptr_t *area;
 
+/* Who reads what is dirty, and how. */
+static enum { ALONE, TOGETHER, PASSING, WAYS } way;
+
 static const char *const barriers[] = { "BILGE_BARRIER=auto",
 					"BILGE_BARRIER=stop" };
 
 static void
-start(int barrier)
+start(int i)
 {
-	const char *settings[] = { barriers[barrier], NULL };
+	const char *settings[] = { barriers[i / WAYS], NULL };
 
+	way = i % WAYS;
 	unit_core(settings);
 	barrier_open();
 	area = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
@@ -70,12 +75,36 @@ mark(void)
 	unit_drain();
 }
 
-/* catch_up - what the second stop of a cycle does. */
+/* pass - ask for all, part after part, and read it. */
+static void
+pass(void)
+{
+	size_t pages;
+	int more;
+
+	do
+		more = tracked_pass(sys_monotonic_ns() + 50 * NSEC_PER_USEC,
+				    &pages);
+	while (more == 1);
+	expect(more == 0);
+}
+
+/* catch_up - what the last stop of a cycle does. */
 static void
 catch_up(void)
 {
-	expect(tracked_collect() == 0);
-	expect(tracked_scan_dirty(0));
+	if (way == ALONE) {
+		expect(tracked_collect() == 0);
+		expect(tracked_scan_dirty(0));
+	} else {
+		squad_begin();
+		if (way == PASSING)
+			pass();
+		else
+			expect(tracked_collect() == 0);
+		expect(tracked_scan_together(UINT64_MAX));
+		squad_end();
+	}
 	expect(tracked_dirty_pages() == 0);
 	tracked_scan_rest();
 	unit_drain();
@@ -439,6 +468,7 @@ main(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		tcase_add_loop_test(unit_case(suite, cases[i].name, NULL),
-				    cases[i].test, 0, ARRAY_LEN(barriers));
+				    cases[i].test, 0,
+				    WAYS * ARRAY_LEN(barriers));
 	return unit_run(suite);
 }
