@@ -330,6 +330,8 @@ finish_stop(struct finish_report *report, int (*complete)(void),
 		.run_ns = RUN_NS, .stand_ns = SLICE_NS,
 		.stand_max_ns = STAND_NS, .last_ns = LAST_NS,
 		.last_pages = SIZE_MAX,
+		/* What is verified should go all the ways there are. */
+		.is_passing = options->verify,
 	};
 	int error = 1;
 
