@@ -8,10 +8,11 @@
  * park.ended, which call it ended, and says nothing when one of the program's
  * was also waiting to run.
  *
- * What is left open: a signal of the program that comes after that, until the
+ * What is left open, of these calls and of those that the kernel makes again
+ * (world/ended.c): a signal of the program that comes after that, until the
  * thread runs again and has repeated the call, finds it not sleeping, as it
  * would in the moment before any call.  Stopped all the time on a busy machine,
- * 3 signals in 1000 do (tests/integration/eintr.c).  Knowing that a handler
+ * 1 signal in 1000 does (tests/integration/eintr.c).  Knowing that a handler
  * has run takes handlers of ours around those of the program.
  */
 #ifndef BILGE_RESTART_H
@@ -32,10 +33,10 @@
 ALWAYS_INLINE void
 restart_arm(void)
 {
-	struct park_ended *ended = bilge_ended_calls();
+	struct ended *ended = bilge_ended_calls();
 
 	if (ended != NULL)
-		*ended = (struct park_ended){ 0, 0 };
+		*ended = (struct ended){ 0, 0 };
 }
 
 /* restart_is_own - was it a call of the function with this frame? */
@@ -49,7 +50,7 @@ restart_is_own(uintptr_t sp, uintptr_t frame)
 ALWAYS_INLINE bool
 restart_is_due(void)
 {
-	const struct park_ended *ended = bilge_ended_calls();
+	const struct ended *ended = bilge_ended_calls();
 
 	return ended != NULL &&
 	       restart_is_own(ended->failed,
@@ -63,7 +64,7 @@ restart_is_due(void)
 ALWAYS_INLINE bool
 restart_is_cut(void)
 {
-	const struct park_ended *ended = bilge_ended_calls();
+	const struct ended *ended = bilge_ended_calls();
 
 	return ended != NULL &&
 	       restart_is_own(ended->done,

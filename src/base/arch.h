@@ -269,6 +269,45 @@ arch_context_result(const void *ucontext)
 }
 
 /*
+ * arch_context_is_rewound - was the thread set back to the instruction of a
+ * system call (two bytes), to make it again?  That may be so as well when it is
+ * about to make the next one there, and has done nothing else since the last.
+ */
+ALWAYS_INLINE bool
+arch_context_is_rewound(const void *ucontext)
+{
+	const greg_t *gregs = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
+
+	return gregs[REG_RCX] == gregs[REG_RIP] + 2 &&
+	       gregs[REG_R11] == gregs[REG_EFL];
+}
+
+/* arch_context_call - of such a thread, the call.  Returns: its number. */
+#define ARCH_CALL_ARGUMENTS	6
+ALWAYS_INLINE long
+arch_context_call(const void *ucontext, long ret[ARCH_CALL_ARGUMENTS])
+{
+	static const unsigned char order[ARCH_CALL_ARGUMENTS] = {
+		REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9,
+	};
+	const greg_t *gregs = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
+
+	for (unsigned i = 0; i < ARCH_CALL_ARGUMENTS; i++)
+		ret[i] = gregs[order[i]];
+	return gregs[REG_RAX];
+}
+
+/* arch_context_end_call - let it go on behind the call instead. */
+ALWAYS_INLINE void
+arch_context_end_call(void *ucontext, long result)
+{
+	greg_t *gregs = ((ucontext_t *)ucontext)->uc_mcontext.gregs;
+
+	gregs[REG_RIP] += 2;
+	gregs[REG_RAX] = result;
+}
+
+/*
  * arch_pointer_guard - what glibc mangles pointers with in this process: those
  * in a jmp_buf, of the stack and the frame, and those of functions in the
  * lists of exit().

@@ -13,6 +13,7 @@
 #include <linux/futex.h>
 #include <linux/mman.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -321,6 +322,14 @@ sys_keep_high(int fd)
 }
 
 int
+sys_poll(int fd, short events)
+{
+	struct pollfd poll = { .fd = fd, .events = events };
+
+	return (int)CALL3(SYS_poll, &poll, 1, 0);
+}
+
+int
 sys_flock(int fd, int operation)
 {
 	return (int)CALL2(SYS_flock, fd, operation);
@@ -395,6 +404,16 @@ sys_wait(int pid, int *ret_status)
 }
 
 int
+sys_peek_child(int type, int id, int options)
+{
+	siginfo_t info = { .si_pid = 0 };
+	int error = (int)CALL5(SYS_waitid, type, id, &info,
+			       options | WNOHANG | WNOWAIT, NULL);
+
+	return error < 0 ? error : info.si_pid != 0;
+}
+
+int
 sys_membarrier(int command)
 {
 	return (int)CALL3(SYS_membarrier, command, 0, 0);
@@ -435,16 +454,6 @@ sys_sigaction(int sig, void (*handler)(int, siginfo_t *, void *), int flags)
 	};
 
 	return (int)CALL4(SYS_rt_sigaction, sig, &action, NULL, 8);
-}
-
-bool
-sys_has_handler(int sig)
-{
-	struct sys_action action = { .handler = NULL };
-
-	/* SIG_DFL and SIG_IGN are 0 and 1. */
-	return sys_sigaction_exchange(sig, NULL, &action) == 0 &&
-	       (uintptr_t)action.handler > 1;
 }
 
 uint64_t
@@ -507,6 +516,15 @@ sys_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns)
 
 	return (int)CALL4(SYS_futex, word, FUTEX_WAIT_PRIVATE, value,
 			  timeout_ns == 0 ? NULL : &limit);
+}
+
+bool
+sys_futex_peek(uintptr_t word, uint32_t value, bool is_private)
+{
+	struct timespec none = { 0, 0 };
+
+	return CALL4(SYS_futex, word, is_private ? FUTEX_WAIT_PRIVATE
+		     : FUTEX_WAIT, value, &none) == -ETIMEDOUT;
 }
 
 int

@@ -87,6 +87,8 @@ int sys_fcntl(int fd, int command, long argument);
  * one is free; an error is passed on.
  */
 int sys_keep_high(int fd);
+/* sys_poll - 1: one of the events, or an error, is there now; 0: none. */
+int sys_poll(int fd, short events);
 int sys_flock(int fd, int operation);
 int sys_memfd_create(const char *name, unsigned flags);
 int sys_close_range(unsigned first, unsigned last);
@@ -101,6 +103,11 @@ int sys_getrlimit(int resource, struct rlimit *ret);
 int sys_execve(const char *path, char *const argv[], char *const envp[]);
 /* sys_wait - wait for a child of any kind; 0 or -errno. */
 int sys_wait(int pid, int *ret_status);
+/*
+ * sys_peek_child - what waitid(2) would find now, and leaves.
+ * Returns: 1 a child, 0 it would wait, -errno.
+ */
+int sys_peek_child(int type, int id, int options);
 int sys_membarrier(int command);
 int sys_sched_yield(void);
 _Noreturn void sys_exit_group(int status);
@@ -120,6 +127,13 @@ struct sys_action {
 /* The kernel's own flag, in every action that libc or we install. */
 #define SYS_SA_RESTORER	0x04000000ul
 
+/* sys_is_handler - is it a function?  SIG_DFL and SIG_IGN are 0 and 1. */
+ALWAYS_INLINE bool
+sys_is_handler(const struct sys_action *action)
+{
+	return (uintptr_t)action->handler > 1;
+}
+
 /* sys_sigaction_exchange - either may be NULL. */
 int sys_sigaction_exchange(int sig, const struct sys_action *action,
 			   struct sys_action *ret_old);
@@ -132,8 +146,6 @@ int sys_sigqueue_self(int sig, const siginfo_t *info);
  * their value, also where others change it at the same time.
  */
 bool sys_is_writable(uintptr_t addr);
-/* sys_has_handler - is this signal caught? */
-bool sys_has_handler(int sig);
 /* sys_sigpending - those that wait to be unblocked by the caller. */
 uint64_t sys_sigpending(void);
 /* sys_alternate_stack - the calling thread's; 0: it has none. */
@@ -143,6 +155,8 @@ int sys_sigprocmask(int how, const uint64_t *set, uint64_t *ret_old);
 /* Futexes: private unless named otherwise. */
 int sys_futex_wait(_Atomic uint32_t *word, uint32_t value,
 		   uint64_t timeout_ns);
+/* sys_futex_peek - would waiting there wait?  Also where nothing is. */
+bool sys_futex_peek(uintptr_t word, uint32_t value, bool is_private);
 int sys_futex_wake(_Atomic uint32_t *word, unsigned count);
 
 /*

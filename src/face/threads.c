@@ -80,7 +80,7 @@ bilge_stack_made(uintptr_t start, uintptr_t main_end)
 
 /* ------------------------------------------------------------ system calls */
 
-struct park_ended *
+struct ended *
 bilge_ended_calls(void)
 {
 	return mutator_self != NULL ? &mutator_self->park.ended : NULL;

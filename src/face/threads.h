@@ -29,7 +29,7 @@ void bilge_stack_made(uintptr_t start, uintptr_t main_end);
  * calling thread's system call, if a stop alone may have ended it.
  * Returns: NULL when the thread is not known.
  */
-struct park_ended *bilge_ended_calls(void);
+struct ended *bilge_ended_calls(void);
 
 /*
  * bilge_vfork_begin - the thread is about to call vfork(2) at this stack

@@ -107,35 +107,6 @@ park_until(struct park *park, uintptr_t sp, uintptr_t frame, uint32_t epoch)
 			return;
 }
 
-/* has_handler_waiting - will a handler of the program run when ours returns? */
-static bool
-has_handler_waiting(const void *ucontext)
-{
-	uint64_t waiting = sys_sigpending() & ~arch_context_mask(ucontext);
-
-	for (int sig = 1; waiting != 0; sig++, waiting >>= 1)
-		if ((waiting & 1) != 0 && sys_has_handler(sig))
-			return true;
-	return false;
-}
-
-/*
- * note_ended - did this signal alone end a system call?  Every signal is
- * blocked here: a handler of the program runs before this one, and is what was
- * interrupted, or is waiting.
- */
-static void
-note_ended(struct park *park, const void *ucontext)
-{
-	if (!arch_context_is_ended_call(ucontext) ||
-	    has_handler_waiting(ucontext))
-		return;
-	if (arch_context_result(ucontext) == -EINTR)
-		park->ended.failed = arch_context_sp(ucontext);
-	else
-		park->ended.done = arch_context_sp(ucontext);
-}
-
 /*
  * park_interrupted - the kernel has put the interrupted registers, the vector
  * registers with them, into the signal frame above this function's frame, on
@@ -172,7 +143,7 @@ await_stop(uint32_t epoch)
 }
 
 void
-park_enter_signal(const void *ucontext)
+park_enter_signal(void *ucontext)
 {
 	uint32_t epoch = load_acquire(&world.epoch);
 	struct park_entry *entry;
@@ -199,7 +170,7 @@ park_enter_signal(const void *ucontext)
 		park->is_noted = 1;
 	else if (load_relaxed(&park->epoch) != epoch)
 		park_interrupted(park, ucontext, epoch);
-	note_ended(park, ucontext);
+	ended_note(&park->ended, ucontext);
 }
 
 NOINLINE void

@@ -11,15 +11,7 @@
 #define BILGE_PARK_H
 
 #include "base/arch.h"
-
-/*
- * The stack pointers of the last system calls at whose end a stop was, and
- * nothing else; 0: none since it was cleared.
- */
-struct park_ended {
-	uintptr_t failed;	/* it made the call fail with EINTR */
-	uintptr_t done;		/* the call may have done a part only */
-};
+#include "world/ended.h"
 
 /* One thread as the stopper sees it. */
 struct park {
@@ -28,7 +20,7 @@ struct park {
 	/* Owner thread: a stop came while hold was not 0. */
 	uint32_t is_noted;
 	/* Owner thread. */
-	struct park_ended ended;
+	struct ended ended;
 	/*
 	 * Owner thread: below this stack pointer it may be waiting for a child
 	 * in its own memory, 0: not; in vfork(2) itself, or in a function that
@@ -61,7 +53,7 @@ struct park_entry {
 };
 
 /* park_enter_signal - the handler's whole work.  Context: signal. */
-void park_enter_signal(const void *ucontext);
+void park_enter_signal(void *ucontext);
 
 /*
  * park_enter_noted - stand still now, for a stop that came during a slow path.

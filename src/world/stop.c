@@ -99,8 +99,7 @@ handle_last_signal(int sig, siginfo_t *info, void *context)
 {
 	if (info->si_code == SI_QUEUE && info->si_value.sival_ptr == &stop)
 		park_enter_signal(context);
-	/* SIG_DFL and SIG_IGN are 0 and 1. */
-	else if ((uintptr_t)stop.last_action.handler > 1)
+	else if (sys_is_handler(&stop.last_action))
 		stop.last_action.handler(sig, info, context);
 }
 
