@@ -38,10 +38,15 @@ PUBLIC int
 sigaltstack(const stack_t *stack, stack_t *old)
 {
 	int result = NEXT(sigaltstack)(stack, old);
+	bool has_one;
 
-	if (result == 0 && stack != NULL &&
-	    (stack->ss_flags & SS_DISABLE) == 0)
+	if (result != 0 || stack == NULL)
+		return result;
+	has_one = (stack->ss_flags & SS_DISABLE) == 0;
+	if (has_one)
 		note_stack(stack);
+	if (bilge_mode == BILGE_ACTIVE)
+		bilge_signal_stack(has_one ? (uintptr_t)stack->ss_sp : 0);
 	return result;
 }
 

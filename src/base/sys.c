@@ -473,6 +473,14 @@ sys_alternate_stack(void)
 	return (uintptr_t)stack.ss_sp;
 }
 
+void
+sys_disable_alternate_stack(void)
+{
+	stack_t stack = { .ss_flags = SS_DISABLE };
+
+	CALL2(SYS_sigaltstack, &stack, NULL);
+}
+
 int
 sys_sigaction_exchange(int sig, const struct sys_action *action,
 		       struct sys_action *ret_old)

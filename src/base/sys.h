@@ -150,6 +150,8 @@ bool sys_is_writable(uintptr_t addr);
 uint64_t sys_sigpending(void);
 /* sys_alternate_stack - the calling thread's; 0: it has none. */
 uintptr_t sys_alternate_stack(void);
+/* sys_disable_alternate_stack - from now on the calling thread has none. */
+void sys_disable_alternate_stack(void);
 int sys_sigprocmask(int how, const uint64_t *set, uint64_t *ret_old);
 
 /* Futexes: private unless named otherwise. */

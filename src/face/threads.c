@@ -19,6 +19,15 @@
 
 #include <string.h>
 
+/* A child of vfork has our memory: it is not the thread it looks like. */
+static struct mutator *
+true_self(void)
+{
+	struct mutator *m = mutator_self;
+
+	return m != NULL && m->tid == sys_gettid() ? m : NULL;
+}
+
 void
 bilge_thread_begin(bool has_own_stack)
 {
@@ -73,6 +82,15 @@ bilge_is_on_stack(uintptr_t start, uintptr_t end, uintptr_t main_end)
 }
 
 void
+bilge_signal_stack(uintptr_t start)
+{
+	if (mutator_self == NULL && arena_contains(start))
+		bilge_thread_begin(false);
+	if (true_self() != NULL)
+		heap_signal_stack(start);
+}
+
+void
 bilge_stack_made(uintptr_t start, uintptr_t main_end)
 {
 	stacks_note(start, main_end);
@@ -84,15 +102,6 @@ struct ended *
 bilge_ended_calls(void)
 {
 	return mutator_self != NULL ? &mutator_self->park.ended : NULL;
-}
-
-/* A child of vfork has our memory: it is not the thread it looks like. */
-static struct mutator *
-true_self(void)
-{
-	struct mutator *m = mutator_self;
-
-	return m != NULL && m->tid == sys_gettid() ? m : NULL;
 }
 
 void

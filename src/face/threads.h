@@ -21,6 +21,12 @@ void bilge_thread_detached(uintptr_t thread_pointer);
  */
 bool bilge_is_on_stack(uintptr_t start, uintptr_t end, uintptr_t main_end);
 
+/*
+ * bilge_signal_stack - the calling thread has changed its alternate stack.
+ * Units: start, 0: it has none.
+ */
+void bilge_signal_stack(uintptr_t start);
+
 /* bilge_stack_made - see stacks_note(). */
 void bilge_stack_made(uintptr_t start, uintptr_t main_end);
 

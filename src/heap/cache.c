@@ -25,7 +25,8 @@
  * that a bit is either seen or the span is listed again.  [Q] release at the
  * push of a list pairs with acquire at its drain.  [V] release when a visitor
  * leaves pairs with acquire in is_untouched() and is_forgotten().  [U] release
- * when a span is unlinked pairs with acquire in is_forgotten().
+ * when a span is unlinked pairs with acquire in is_forgotten().  [K] has_stack
+ * is set before fast_owner is cleared, and read after that was set.
  */
 #include "heap/cache.h"
 
@@ -91,11 +92,20 @@ allow_fast(struct cache *cache, struct span *span)
 		return;
 	if (span->site != NULL)
 		cache = CACHE_NOTING(cache);
-	/* [R] */
+	/* [R] [K] */
 	atomic_store_explicit(&span->fast_owner, cache, memory_order_seq_cst);
-	if (atomic_load_explicit(&span->remote, memory_order_seq_cst) &
-	    SPAN_LISTED)
+	if ((atomic_load_explicit(&span->remote, memory_order_seq_cst) &
+	     SPAN_LISTED) != 0 ||
+	    atomic_load_explicit(&span->has_stack, memory_order_seq_cst))
 		store_relaxed(&span->fast_owner, NULL);
+}
+
+void
+cache_set_stack(struct span *span)
+{
+	/* [K] */
+	atomic_store_explicit(&span->has_stack, true, memory_order_seq_cst);
+	atomic_store_explicit(&span->fast_owner, NULL, memory_order_seq_cst);
 }
 
 /* link_span - put a span at the end of its class's ring. */

@@ -226,6 +226,9 @@ bool cache_return(struct span *span, uint32_t word, uint64_t bits);
  */
 bool cache_return_large(struct span *span);
 
+/* cache_set_stack - no free in this span is fast any more: see has_stack. */
+void cache_set_stack(struct span *span);
+
 /*
  * cache_is_free - is a slot that somebody uses as a block free?  May be asked
  * by any thread of any span; when it says so, it is.

@@ -17,6 +17,7 @@
 #include "heap/meta.h"
 #include "heap/quarantine.h"
 #include "heap/remap.h"
+#include "heap/sigstack.h"
 #include "world/mutator.h"
 
 #include <string.h>
@@ -72,6 +73,15 @@ heap_limit(size_t limit)
 	mutator_leave(mask);
 }
 
+/* detach - a thread is gone: what it had is anybody's. */
+static void
+detach(struct mutator *m)
+{
+	if (m->cache != NULL)
+		cache_detach(m->cache);
+	sigstack_end_locked(m);
+}
+
 int
 heap_init(void)
 {
@@ -83,7 +93,7 @@ heap_init(void)
 	error = meta_init(heap_size / 4);
 	if (error == 0)
 		error = arena_init(heap_size);
-	mutator_set_hook(cache_detach);
+	mutator_set_hook(detach);
 	return error;
 }
 
@@ -123,12 +133,29 @@ heap_thread_begin(bool has_own_stack)
 }
 
 void
+heap_signal_stack(uintptr_t start)
+{
+	uint32_t site;
+	void *block;
+
+	if (!sigstack_change(start, &block, &site))
+		return;
+	arch_pin(block);					/* H1 */
+	if (span_guards)
+		heap_quarantine(block, site);
+	else
+		heap_free(block);
+	arch_pin(block);
+}
+
+void
 heap_thread_end(bool keep_result)
 {
 	uint64_t mask;
 
 	/* A handler that allocates in between would revive the cache. */
 	mutator_mask_signals(&mask);
+	sigstack_leave();
 	cache_self = &cache_nobody;
 	mutator_end(keep_result);
 	mutator_unmask_signals(mask);
@@ -366,39 +393,6 @@ free_settling(struct cache *cache, struct span *span, uint32_t slot,
 	return HEAP_DONE;
 }
 
-enum heap_verdict
-heap_free(void *pointer)
-{
-	uintptr_t block = (uintptr_t)pointer;
-	struct span *span = arena_span_of(block);
-	struct cache *cache = cache_self;
-	uint32_t slot;
-
-	if (unlikely(span == NULL))
-		return verdict_outside(block);
-	if (unlikely(span_guards))
-		return heap_quarantine(pointer, SITE_UNKNOWN);
-	/* relaxed: only the owner itself finds its own address there. */
-	if (unlikely(load_relaxed(&span->owner) != cache) ||
-	    unlikely(cache_is_busy(cache)))
-		return free_shared(span, block);
-	if (unlikely(!span_has_slot_at(span, block, &slot)))
-		return HEAP_INVALID;
-	if (span->site != NULL)
-		store_relaxed(&span->site[slot], SITE_NONE);
-	/*
-	 * relaxed: a slot that another thread has returned is not ours; if we
-	 * free it all the same, the span is still listed, or its bit is back.
-	 */
-	if (likely(load_relaxed(&span->remote) == 0) &&
-	    likely(span->is_linked) &&
-	    likely(cache_put(cache, span, slot, block)))
-		return HEAP_DONE;
-	return free_settling(cache, span, slot, block);
-}
-
-/* --------------------------------------------------------- asking, resizing */
-
 /*
  * find_block - the span and slot of a block the program holds.
  */
@@ -428,6 +422,68 @@ find_block(const void *pointer, struct span **ret_span, uint32_t *ret_slot)
 	return HEAP_DONE;
 }
 
+/*
+ * keeps_stack - does a block that is to be freed stay, for the alternate stack
+ * in it?
+ */
+static COLD bool
+keeps_stack(const void *block, uint32_t site, enum heap_verdict *ret)
+{
+	struct span *span;
+	uint32_t slot;
+
+	if (find_block(block, &span, &slot) != HEAP_DONE)
+		return false;
+	switch (sigstack_keep((uintptr_t)block, span_slot_bytes(span), site)) {
+	case SIGSTACK_KEPT:
+		*ret = HEAP_DONE;
+		return true;
+	case SIGSTACK_KEPT_BEFORE:
+		*ret = HEAP_DOUBLE_FREE;
+		return true;
+	case SIGSTACK_ELSEWHERE:
+		break;
+	}
+	return false;
+}
+
+enum heap_verdict
+heap_free(void *pointer)
+{
+	uintptr_t block = (uintptr_t)pointer;
+	struct span *span = arena_span_of(block);
+	struct cache *cache = cache_self;
+	enum heap_verdict verdict;
+	uint32_t slot;
+
+	if (unlikely(span == NULL))
+		return verdict_outside(block);
+	if (unlikely(span_guards))
+		return heap_quarantine(pointer, SITE_UNKNOWN);
+	if (unlikely(load_relaxed(&span->has_stack)) &&
+	    keeps_stack(pointer, SITE_UNKNOWN, &verdict))
+		return verdict;
+	/* relaxed: only the owner itself finds its own address there. */
+	if (unlikely(load_relaxed(&span->owner) != cache) ||
+	    unlikely(cache_is_busy(cache)))
+		return free_shared(span, block);
+	if (unlikely(!span_has_slot_at(span, block, &slot)))
+		return HEAP_INVALID;
+	if (span->site != NULL)
+		store_relaxed(&span->site[slot], SITE_NONE);
+	/*
+	 * relaxed: a slot that another thread has returned is not ours; if we
+	 * free it all the same, the span is still listed, or its bit is back.
+	 */
+	if (likely(load_relaxed(&span->remote) == 0) &&
+	    likely(span->is_linked) &&
+	    likely(cache_put(cache, span, slot, block)))
+		return HEAP_DONE;
+	return free_settling(cache, span, slot, block);
+}
+
+/* --------------------------------------------------------- asking, resizing */
+
 enum heap_verdict
 heap_quarantine(void *block, uint32_t site)
 {
@@ -444,7 +500,9 @@ heap_quarantine(void *block, uint32_t site)
 	 */
 	arch_pin(block);
 	verdict = find_block(block, &span, &slot);
-	if (unlikely(verdict != HEAP_DONE))
+	if (unlikely(verdict != HEAP_DONE) ||
+	    (unlikely(load_relaxed(&span->has_stack)) &&
+	     keeps_stack(block, site, &verdict)))
 		return verdict;
 	/* Afterwards a large one's span may be gone. */
 	size = span_slot_bytes(span);

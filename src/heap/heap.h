@@ -241,6 +241,12 @@ bool heap_thread_begin(bool has_own_stack);
 void heap_thread_end(bool keep_result);
 
 /*
+ * heap_signal_stack - the calling thread's alternate stack is here now; 0: it
+ * has none, as far as we know.  A block with one in it is not free before.
+ */
+void heap_signal_stack(uintptr_t start);
+
+/*
  * heap_fork_prepare, heap_fork_done - take every lock of the heap; release
  * them, in the child after mending what threads that do not exist there were
  * at work on.

@@ -95,6 +95,8 @@ struct span {
 	bool is_zero;			/* virgin slots read as zero */
 	uint8_t window;			/* virgin slots claimed at once */
 	uint8_t last;			/* the word claimed last */
+	/* Atomic: only ever set: some thread's alternate stack lies here. */
+	_Atomic bool has_stack;
 	/*
 	 * Atomic: the cache that allocates from this span.  Changes only when
 	 * a span of a thread that ended is adopted, under RANK_HEAP.

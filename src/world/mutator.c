@@ -48,11 +48,11 @@ static struct {
 	struct mutator *by_tp[CHAINS];
 
 	/* Fixed by mutator_set_hook(). */
-	void (*ended)(struct cache *);
+	void (*ended)(struct mutator *);
 } registry = { .lock = LOCK_INIT(RANK_MUTATORS), .reap_at = 64 };
 
 void
-mutator_set_hook(void (*ended)(struct cache *))
+mutator_set_hook(void (*ended)(struct mutator *))
 {
 	registry.ended = ended;
 }
@@ -222,8 +222,8 @@ static void
 end_locked(struct mutator *m, bool keep_result)
 {
 	ASSERT(lock_is_mine(&registry.lock));
-	if (m->cache != NULL && registry.ended != NULL)
-		registry.ended(m->cache);
+	if (registry.ended != NULL)
+		registry.ended(m);
 	m->cache = NULL;
 	if (m->has_own_stack) {
 		registry.dead_stacks[registry.dead_next] = m->tp;
@@ -404,6 +404,8 @@ mutator_fork_unlock(bool in_child)
 		if (m == self)
 			continue;
 		m->cache = NULL;
+		if (registry.ended != NULL)
+			registry.ended(m);
 		unlink_locked(m);
 	}
 	memset(registry.dead_stacks, 0, sizeof(registry.dead_stacks));

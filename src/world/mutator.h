@@ -44,6 +44,13 @@ struct mutator {
 	enum mutator_state state;
 	bool is_detached;
 	bool has_own_stack;		/* libc's, with a guard page below */
+	/*
+	 * Its alternate stack, where that is in the heap; and the block that it
+	 * lies in, once the program has freed that (heap/sigstack.c).
+	 */
+	uintptr_t signal_stack;
+	uintptr_t freed_stack;
+	uint32_t freed_site;		/* of the call that freed it */
 	/* Owner thread: a part of its stack has served as another one. */
 	bool has_inner_stack;
 	struct mutator *next, *prev;
@@ -147,10 +154,11 @@ void mutator_joined(uintptr_t tp, int tid);
 void mutator_detached(uintptr_t tp);
 
 /*
- * mutator_set_hook - called with the cache of a mutator that has ended, under
- * RANK_MUTATORS, by whoever finds out.
+ * mutator_set_hook - called with a mutator that has ended, under RANK_MUTATORS,
+ * by whoever finds out; in the child of a fork with the others, whose caches
+ * are NULL by then.
  */
-void mutator_set_hook(void (*ended)(struct cache *));
+void mutator_set_hook(void (*ended)(struct mutator *));
 
 /* mutator_reap_locked - drop mutators whose threads are gone. */
 void mutator_reap_locked(void);

@@ -574,8 +574,13 @@ stacks_scan_rest(void (*scan)(uintptr_t, uintptr_t))
 	 * joined in a way we did not see, and be unmapped.
 	 */
 	for (struct mutator *t = mutator_first_locked(); t != NULL;
-	     t = t->next)
+	     t = t->next) {
+		/* Whoever will free it has it from here. */
+		if (t->freed_stack != 0)
+			scan((uintptr_t)&t->freed_stack,
+			     (uintptr_t)(&t->freed_stack + 1));
 		if (t->state == MUTATOR_ENDED && is_descriptor(t->tp) &&
 		    sys_is_readable(t->tp + ARCH_TCB_SIZE - sizeof(uintptr_t)))
 			scan(t->tp, t->tp + ARCH_TCB_SIZE);
+	}
 }

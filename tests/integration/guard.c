@@ -4,6 +4,8 @@
  *
  *	guard attack		each size in each holder, at once
  *	guard pairs MIB		allocate and free so much, a little at a time
+ *	guard keeps_signal_stack
+ *				free the stack that signals are handled on
  *
  * Each block has its only pointer in one holder.  All are freed, and then so
  * much is allocated and freed that controls, freed at the same time and held by
@@ -13,8 +15,11 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "spray.h"
 
@@ -414,12 +419,137 @@ pairs(const char *arg)
 	return 0;
 }
 
+/* ------------------------------------------------ alternate signal stacks */
+
+#define STOPS	20
+#define FILLED	200u
+
+extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static const size_t stack_sizes[] = { 16384, 40000, 100000, 300000 };
+static char lasting_stack[32768] __attribute__((aligned(16)));
+static size_t stack_size;
+static bool frees_itself;
+static uintptr_t hidden_place;		/* see hide() */
+static _Atomic int stage;
+
+static void
+reach(int next)
+{
+	stage = next;
+}
+
+static void
+wait_for(int wanted)
+{
+	while (stage < wanted)
+		usleep(1000);
+}
+
+static NOINLINE void
+register_stack(void)
+{
+	stack_t stack = { .ss_sp = malloc(stack_size), .ss_size = stack_size };
+
+	CHECK(stack.ss_sp != NULL && sigaltstack(&stack, NULL) == 0);
+	hidden_place = hide(stack.ss_sp);
+	scrub();
+}
+
+static NOINLINE void
+free_stack(void)
+{
+	free((void *)~hidden_place);
+	scrub();
+}
+
+static NOINLINE void
+fill(unsigned char *blocks[FILLED])
+{
+	for (size_t i = 0; i < FILLED; i++) {
+		blocks[i] = malloc(stack_size);
+		CHECK(blocks[i] != NULL);
+		memset(blocks[i], 0x5a, stack_size);
+	}
+}
+
+static NOINLINE void
+empty(unsigned char *blocks[FILLED])
+{
+	for (size_t i = 0; i < FILLED; i++) {
+		for (size_t n = 0; n < stack_size; n++)
+			CHECK(blocks[i][n] == 0x5a);
+		free(blocks[i]);
+		blocks[i] = NULL;
+	}
+	scrub();
+}
+
+static void *
+stand_on_it(void *unused)
+{
+	stack_t lasting = { .ss_sp = lasting_stack,
+	    .ss_size = sizeof(lasting_stack) };
+	static unsigned char *blocks[FILLED];
+
+	(void)unused;
+	register_stack();
+	reach(1);
+	if (frees_itself)
+		free_stack();
+	else
+		wait_for(2);
+	fill(blocks);
+	reach(3);
+	wait_for(4);
+	empty(blocks);
+	CHECK(sigaltstack(&lasting, NULL) == 0);
+	/* Now it is free: else it would be told as a leak. */
+	register_stack();
+	free_stack();		/* and end */
+	return NULL;
+}
+
+static int
+keeps_signal_stack(const char *arg)
+{
+	pthread_t thread;
+	int child, status;
+
+	(void)arg;
+	for (size_t i = 0; i < 2 * sizeof stack_sizes / sizeof *stack_sizes;
+	    i++) {
+		stack_size = stack_sizes[i / 2];
+		frees_itself = i % 2 == 0;
+		reach(0);
+		CHECK(pthread_create(&thread, NULL, stand_on_it, NULL) == 0);
+		if (!frees_itself) {
+			wait_for(1);
+			free_stack();
+			reach(2);
+		}
+		wait_for(3);
+		for (int n = 0; n < STOPS; n++)
+			CHECK(__lsan_do_recoverable_leak_check == NULL ||
+			    __lsan_do_recoverable_leak_check() == 0);
+		/* In a child the thread does not exist: its stack is free. */
+		child = fork();
+		if (child == 0)
+			exit(0);
+		CHECK(waitpid(child, &status, 0) == child && status == 0);
+		reach(4);
+		CHECK(pthread_join(thread, NULL) == 0);
+	}
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
 	static const struct victim cases[] = {
 		{ "attack", attack },
 		{ "pairs", pairs },
+		{ "keeps_signal_stack", keeps_signal_stack },
 		{ NULL, NULL }
 	};
 

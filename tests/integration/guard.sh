@@ -43,4 +43,12 @@ for barrier in uffd mprotect stop; do
 			fail "$(cat "$out") KiB at the peak"
 	done
 done
+
+# What a thread handles signals on, the stop's with them, is nobody else's.
+run guard keeps_signal_stack
+ends 0
+quiet
+run BILGE_FREE=guard BILGE_QUARANTINE=1 BILGE_CPU=100 guard keeps_signal_stack
+ends 0
+quiet
 finish

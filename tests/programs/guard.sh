@@ -5,9 +5,9 @@
 #	guard.sh all		all of them
 set -eu
 
-programs='shell perl python sqlite nginx redis'
+programs='shell perl python interpreters sqlite nginx redis'
 if [ "${1-}" = all ]; then
-	programs="$programs interpreters archive openssl daemons node coreutils text git
+	programs="$programs archive openssl daemons node coreutils text git
 		compilers java misc vim python_tests"
 fi
 

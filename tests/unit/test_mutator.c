@@ -17,9 +17,11 @@ static struct cache *ended_cache;
 static unsigned ended_count;
 
 static void
-hook(struct cache *cache)
+hook(struct mutator *m)
 {
-	ended_cache = cache;
+	if (m->cache == NULL)
+		return;
+	ended_cache = m->cache;
 	ended_count++;
 }
 

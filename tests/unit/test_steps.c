@@ -559,10 +559,12 @@ handle_once(const ucontext_t *context)
 static size_t detached;
 
 static void
-count_detached(struct cache *cache)
+count_detached(struct mutator *m)
 {
+	if (m->cache == NULL)
+		return;
 	detached++;
-	cache_detach(cache);
+	cache_detach(m->cache);
 }
 
 /* A handler may be the first: the thread registers once, with one cache. */
