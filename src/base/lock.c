@@ -58,6 +58,19 @@ lock_acquire(struct lock *lock)
 	note_acquired(lock);
 }
 
+bool
+lock_try(struct lock *lock)
+{
+	uint32_t seen = 0;
+
+	/* acquire [L] */
+	if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, 1,
+	    memory_order_acquire, memory_order_relaxed))
+		return false;
+	note_acquired(lock);
+	return true;
+}
+
 void
 lock_release(struct lock *lock)
 {

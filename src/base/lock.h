@@ -46,6 +46,8 @@ struct lock {
 #define LOCK_INIT(r)	{ .word = 0, .rank = (r), .holder = 0 }
 
 void lock_acquire(struct lock *lock);
+/* lock_try - the same if it is free; does not wait. */
+bool lock_try(struct lock *lock);
 void lock_release(struct lock *lock);
 
 /* lock_is_mine - does the calling thread hold it?  For ASSERT only. */

@@ -105,6 +105,12 @@ mutator_lock(void)
 	lock_acquire(&registry.lock);
 }
 
+bool
+mutator_try_lock(void)
+{
+	return lock_try(&registry.lock);
+}
+
 void
 mutator_unlock(void)
 {

@@ -164,6 +164,7 @@ void mutator_set_hook(void (*ended)(struct mutator *));
 void mutator_reap_locked(void);
 
 void mutator_lock(void);
+bool mutator_try_lock(void);
 void mutator_unlock(void);
 
 /* mutator_first_locked - the first of all, by next. */

@@ -258,6 +258,12 @@ park_set_due(uint64_t due_ns)
 		park_call_held();
 }
 
+bool
+park_has_due(void)
+{
+	return load_relaxed(&world.due_ns) != 0;
+}
+
 void
 park_call_held(void)
 {

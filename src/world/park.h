@@ -90,6 +90,7 @@ uint32_t park_wait(uint32_t want, uint64_t limit_ns);
  * Units: due_ns, monotonic.
  */
 void park_set_due(uint64_t due_ns);
+bool park_has_due(void);
 
 /* park_call_held - those that stand for that, and are listed now, may park. */
 void park_call_held(void);

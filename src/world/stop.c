@@ -39,6 +39,9 @@
  */
 #define ENTRIES_MAX	32768u
 
+/* The kernel's first real-time signal: from here on each is queued. */
+#define SIGNAL_QUEUED_MIN 32
+
 /*
  * How long nobody has to park before it is asked whether the missing exist.
  * A timer that is the next to end costs more than the stop itself: the first
@@ -375,6 +378,18 @@ knock(struct park_entry *e)
 	e->is_knocked = sys_tgqueue(stop.pid, e->tid, LAST_SIGNAL, &stop) == 0;
 }
 
+/*
+ * signal_again - does a thread that we wait for still exist?  A signal below
+ * the real-time ones is lost when one of an alarm is waiting that was set anew
+ * since: the kernel drops that one, and it stood for both.
+ */
+static bool
+signal_again(const struct park_entry *e)
+{
+	return sys_tgkill(stop.pid, e->tid, stop.sig < SIGNAL_QUEUED_MIN
+			  ? stop.sig : 0) != -ESRCH;
+}
+
 /* drop_gone - look whether those we wait for still exist; in /proc, if long. */
 static void
 drop_gone(bool is_long)
@@ -388,8 +403,7 @@ drop_gone(bool is_long)
 		if (!is_missing(e))
 			continue;
 		/* One of ours, listed before it could say so, never parks. */
-		if (is_exempt(e->tid) ||
-		    sys_tgkill(stop.pid, e->tid, 0) == -ESRCH) {
+		if (is_exempt(e->tid) || !signal_again(e)) {
 			set_gone(e);
 		} else if (e->park->spawn_sp != 0 &&
 			   is_away(e->park, task_of(e), &sp)) {	/* T2 */
@@ -478,7 +492,8 @@ enter_self(uintptr_t own_sp)
 static int
 stop_all(uint64_t end_ns, struct stop_failure *ret)
 {
-	uint64_t patience = PATIENCE_KNOWN_NS;
+	uint64_t patience = park_has_due() ? PATIENCE_MIN_NS
+					   : PATIENCE_KNOWN_NS;
 	int error = list_mutators(), added;
 
 	if (error != 0)
@@ -538,7 +553,11 @@ stop_begin(uint64_t limit_ns, uintptr_t own_sp, bool is_last,
 	/* Before anybody stands: looking up the path takes its time. */
 	stop.pid = sys_getpid();
 	tasks_open(stop.pid);
-	mutator_lock();						/* T3 */
+	/* Who has it may stand for an alarm already: all those go on then. */
+	if (!mutator_try_lock()) {
+		park_set_due(0);
+		mutator_lock();					/* T3 */
+	}
 	stop.self = sys_gettid();
 	stop.count = stop.gone = stop.away = stop.signalled = 0;
 	stop.is_spawning = false;

@@ -158,6 +158,7 @@ START_TEST(test_is_mine)
 	while (!load_acquire(&is_held))
 		wait_ms(1);
 	ck_assert(!lock_is_mine(&lock));
+	ck_assert(!lock_try(&lock));
 }
 END_TEST
 #endif

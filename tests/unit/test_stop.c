@@ -191,6 +191,49 @@ START_TEST(test_alarms)
 }
 END_TEST
 
+static void *
+lock_often(void *argument)
+{
+	size_t i = (size_t)argument;
+	uint64_t mask;
+
+	heap_thread_begin(true);
+	atomic_fetch_add(&ready, 1);
+	while (!load_relaxed(&is_over)) {
+		mutator_mask_signals(&mask);
+		mutator_lock();
+		for (volatile unsigned spin = 0; spin < 2000; spin++)
+			continue;
+		atomic_fetch_add(&movers[i].count, 1);
+		mutator_unlock();
+		mutator_unmask_signals(mask);
+	}
+	heap_thread_end(false);
+	return NULL;
+}
+
+/* Who stands for an alarm with the registry's lock does not keep a stop. */
+START_TEST(test_alarms_of_holders)
+{
+	pthread_t threads[THREADS];
+
+	begin_threads(threads, THREADS, lock_often);
+	alarm_open();
+	for (unsigned n = 0; n < 20; n++) {
+		uint64_t begin_ns;
+
+		begin_alarms(1);
+		wait_ms(5);
+		begin_ns = sys_monotonic_ns();
+		begin_stop();
+		expect(sys_monotonic_ns() - begin_ns < 90 * NSEC_PER_MSEC);
+		stop_end();
+	}
+	alarm_close();
+	end_threads(threads, THREADS);
+}
+END_TEST
+
 /*
  * The last stop: they stand for as long as it takes, and nobody wakes them;
  * but should the process not end then, they go on after a while.
@@ -1157,7 +1200,9 @@ main(void)
 	Suite *suite = suite_create("stop");
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "alone", test_alone }, { "nobody_runs", test_nobody_runs },
-		{ "alarms", test_alarms }, { "last_stop", test_last_stop },
+		{ "alarms", test_alarms },
+		{ "alarms_of_holders", test_alarms_of_holders },
+		{ "last_stop", test_last_stop },
 		{ "slow_paths", test_slow_paths },
 		{ "long_slow_path", test_long_slow_path },
 		{ "system_calls", test_system_calls },
