@@ -37,12 +37,14 @@ static struct {
 void
 work_want(bool wanted)
 {
-	if (wanted)
-		atomic_fetch_add_explicit(&work.wanted, 1,
-					  memory_order_relaxed);
-	else
+	if (!wanted) {
 		atomic_fetch_sub_explicit(&work.wanted, 1,
 					  memory_order_relaxed);
+		return;
+	}
+	atomic_fetch_add_explicit(&work.wanted, 1, memory_order_relaxed);
+	/* It may be at rest. */
+	sys_futex_wake(&work.wanted, 1);
 }
 
 bool
@@ -92,8 +94,9 @@ rest(void)
 	    load_relaxed(&work.is_hurried))
 		return;
 	due = (sys_thread_cpu_ns() - work.cpu_ns) * 100 / work.share;
+	/* Whoever wants us does not wait for the rest to be over. */
 	if (due > passed)
-		sys_sleep_ns(due - passed);
+		sys_futex_wait(&work.wanted, 0, due - passed);
 	begin_work();
 }
 
