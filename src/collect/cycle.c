@@ -16,9 +16,9 @@
  *   6.  Second stop: what is dirty, threads, and the ranges  world stopped
  *       that cannot be tracked are scanned, and what is grey
  *       by that.  Where that takes longer than a slice, the
- *       world goes on in between, for a shrinking share of the
- *       time until the rest fits into one.  What is white now
- *       cannot be reached.
+ *       world runs and stands in turn until the rest fits
+ *       into one (finish.c).  What is white now cannot be
+ *       reached.
  *   7.  Sweep: white blocks are told, condemned, reclaimed   world running
  *       (leaks.c, sweep.c).  Then claims are white again.
  *
