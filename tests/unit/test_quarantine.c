@@ -27,12 +27,10 @@ setup(void)
 	unit_core(settings);
 }
 
-/* cycle - a mark for the quarantine alone, from `roots`, and a sweep. */
-static struct guard_result
-cycle(void)
+/* mark - for the quarantine alone, from `roots`. */
+static void
+mark(void)
 {
-	struct guard_result r;
-
 	span_defer(true);
 	expect(marker_begin(false));
 	guard_whiten();
@@ -42,12 +40,26 @@ cycle(void)
 	marker_scan_range((uintptr_t)roots, (uintptr_t)(roots + 64));
 	guard_scan_heap(NULL);
 	unit_drain();
+}
+
+static struct guard_result
+sweep(void)
+{
+	struct guard_result r;
+
 	guard_sweep(&r);
 	store_relaxed(&cache_blackens, false);
 	pages_close();
 	marker_end();
 	span_defer(false);
 	return r;
+}
+
+static struct guard_result
+cycle(void)
+{
+	mark();
+	return sweep();
 }
 
 /* held - a block that was freed, behind a pointer that nobody sees. */
@@ -160,6 +172,29 @@ START_TEST(test_holders)
 	words = pages = NULL;
 	cycle();
 	expect(!is_held(a) && !is_held(b) && !is_held(holder));
+}
+END_TEST
+
+/*
+ * K4: what is held is not read, also where it is written while we mark: a
+ * dangling pointer in it holds nothing.
+ */
+START_TEST(test_written_meanwhile)
+{
+	size_t size = sizes[_i];
+	struct hidden holder = held(size), b = held(64);
+	uintptr_t start = (uintptr_t)unit_reveal(holder);
+
+	roots[0] = start;
+	mark();
+	*(uintptr_t *)start = (uintptr_t)unit_reveal(b);
+	marker_rescan(marker_of(0), ALIGN_DOWN(start, 4096), start + 4096);
+	unit_drain();
+	sweep();
+	expect(is_held(holder) && !is_held(b));
+	roots[0] = 0;
+	cycle();
+	expect(!is_held(holder));
 }
 END_TEST
 
@@ -397,6 +432,8 @@ main(void)
 		{ "held", test_held, ARRAY_LEN(sizes) },
 		{ "used_again", test_used_again, ARRAY_LEN(sizes) },
 		{ "holders", test_holders, 1 },
+		{ "written_meanwhile", test_written_meanwhile,
+		  ARRAY_LEN(sizes) },
 		{ "freed_meanwhile", test_freed_meanwhile, 1 },
 		{ "ignored", test_ignored, 1 },
 		{ "twice", test_twice, 1 },
