@@ -34,8 +34,11 @@
 #define DIRTY_FEW	256u
 #define PRECLEAN_MAX	8u
 
-/* What one stop may take, besides the time to stop. */
-#define SLICE_NS	(500 * NSEC_PER_USEC)
+/*
+ * What one stop may take, besides the time to stop.  It takes half as much
+ * again now and then, as a piece of work is done when its end is looked at.
+ */
+#define SLICE_NS	(300 * NSEC_PER_USEC)
 
 /*
  * Where there are more threads than processors we wait for one when the world
