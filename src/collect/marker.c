@@ -46,6 +46,13 @@
  */
 #define READY_MAX	16u
 
+/*
+ * So many are asked for one right after the other, and then as many scanned:
+ * what one waits for longest is where a page is, and processors look up several
+ * at a time, but not far ahead.
+ */
+#define GROUP		8u
+
 /* So much of a block is asked for; the processor itself goes on from there. */
 #define FETCH_SIZE	((size_t)256)
 #define LINE		((size_t)64)
@@ -60,7 +67,7 @@ struct marker {
 	uint64_t scanned;
 	unsigned word_count;
 	unsigned ready_count;
-	unsigned ready_next;		/* the oldest, when all are used */
+	unsigned ready_first;		/* the oldest */
 	/* As of the last refresh(). */
 	bool is_exact;
 	struct block block;		/* that is scanned, if it is */
@@ -382,6 +389,16 @@ scan_block(struct marker *m, const struct block *b)
 		scan_small(m, b, 0, UINTPTR_MAX);
 }
 
+ALWAYS_INLINE struct block
+take_ready(struct marker *m)
+{
+	struct block b = m->ready[m->ready_first];
+
+	m->ready_first = (m->ready_first + 1) % READY_MAX;
+	m->ready_count--;
+	return b;
+}
+
 /*
  * scan_grey - scan what is grey, as long as there is any or for the budget's
  * sake.
@@ -389,24 +406,20 @@ scan_block(struct marker *m, const struct block *b)
 static bool
 scan_grey(struct marker *m, uint64_t end)
 {
-	struct block b, oldest;
-
 	while (m->scanned < end) {
-		if (!grey_pop(&m->grey, &b)) {
-			if (m->ready_count == 0)
-				return true;
-			scan_block(m, &m->ready[--m->ready_count]);
-			continue;
+		struct block b;
+
+		while (m->ready_count < READY_MAX && grey_pop(&m->grey, &b)) {
+			fetch(m, &b);
+			m->ready[(m->ready_first + m->ready_count++) %
+				 READY_MAX] = b;
 		}
-		fetch(m, &b);
-		if (m->ready_count < READY_MAX) {
-			m->ready[m->ready_count++] = b;
-			continue;
+		if (m->ready_count == 0)
+			return true;
+		for (unsigned n = MIN(m->ready_count, GROUP); n > 0; n--) {
+			b = take_ready(m);
+			scan_block(m, &b);
 		}
-		oldest = m->ready[m->ready_next];
-		m->ready[m->ready_next] = b;
-		m->ready_next = (m->ready_next + 1) % READY_MAX;
-		scan_block(m, &oldest);
 	}
 	return false;
 }
@@ -476,8 +489,7 @@ marker_give_back(struct marker *m)
 	if (m->word_count > 0)
 		mark_found(m);
 	while (m->ready_count > 0)
-		make_grey(m, m->ready[--m->ready_count]);
-	m->ready_next = 0;
+		make_grey(m, take_ready(m));
 	grey_give_back(&m->grey);
 }
 
