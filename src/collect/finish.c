@@ -61,8 +61,12 @@
 /* To read a page, alone, before it was measured. */
 #define PAGE_NS		2000u
 
-/* After so many, 5 to 20 s, the stop takes what it takes. */
-#define SLICES_MAX	10000u
+/*
+ * After so many, 5 s and more for each GiB, the stop takes what it takes: all
+ * has been read then eight times and more.
+ */
+#define SLICES_MIN	10000u
+#define PAGES_A_SLICE	32u
 
 struct finish {
 	struct finish_report *report;
@@ -336,6 +340,8 @@ finish_stop(struct finish_report *report, int (*complete)(void),
 		/* What is verified should go all the ways there are. */
 		.is_passing = options->verify,
 	};
+	uint64_t slices_max = SLICES_MIN + marker_bytes() / ARCH_PAGE_SIZE /
+					   PAGES_A_SLICE;
 	int error = 1;
 
 	for (unsigned slice = 0; error > 0; slice++) {
@@ -346,7 +352,7 @@ finish_stop(struct finish_report *report, int (*complete)(void),
 			break;
 		now = sys_monotonic_ns();
 		note_run(&f, now);
-		error = stand(&f, slice < SLICES_MAX ? now + f.stand_ns
+		error = stand(&f, slice < slices_max ? now + f.stand_ns
 						     : UINT64_MAX);
 		if (error == 0)
 			break;

@@ -14,13 +14,11 @@
 #	              frees only what the others free
 #	gap, held,    what the threads felt, in ms and percent: gc_gaps.c; glibc's
 #	mmu           column is what the machine itself does
-#	pause, stop   what the collector says, in ms: how long the world stood
-#	              while we measured, and the part of it until all threads did.
-#	              bilge's pauses are the first and second stops of its trace, its
-#	              time to stop is from its record, for the whole run.  Go has
-#	              the time to stop in its pauses.
-#	all           all pauses in bilge's record, with those of slices and of the
-#	              building of the graph, but not the check at exit
+#	pause, stop   what the collector says, in ms: how long the world stood,
+#	              and the part of it until all threads did.  bilge's are from
+#	              its record, for the whole run with the building of the
+#	              graph, but not the check at exit.  Go has the time to stop
+#	              in its pauses.
 #	peak, end     resident memory
 #
 # Useful as well:
@@ -115,9 +113,8 @@ pauses()
 	case $1 in
 	bilge*)
 		measured '^bilge: gc [0-9]' >"$work/cycles"
-		stops 6 <"$work/cycles" | quantiles pause
-		record_quantiles stop stop
-		record_quantiles pause all ;;
+		record_quantiles pause pause
+		record_quantiles stop stop ;;
 	bdwgc)
 		measured '^bdwgc: gc' >"$work/cycles"
 		awk '{ print $7 }' "$work/cycles" | quantiles pause
@@ -154,6 +151,6 @@ done
 # In this order, whoever ran first.
 for row in kops_per_s ops/glibc gap_max gap_p99.9 gap_p99 held_max held_p99.9 \
     held_p99 mmu_1 mmu_5 mmu_10 mmu_20 mmu_50 cycles pause_p50 pause_p99 \
-    pause_max stop_p50 stop_p99 stop_max all_p50 all_p99 all_max peak_mib end_mib; do
+    pause_max stop_p50 stop_p99 stop_max peak_mib end_mib; do
 	awk -v row="$row" '$1 == row' "$work/figures"
 done | table 'median' '%.6g' ''
