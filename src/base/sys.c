@@ -24,8 +24,8 @@
 #include <time.h>
 
 /*
- * Descriptors below are left to the program; the fewer where it may have no
- * more.  Tests of what a program inherits look at the first 256 (CPython's).
+ * Descriptors below are left to the program; fewer where it may have no more.
+ * Who closes or looks at "all" of them often means the first 256.
  */
 #define FD_MIN		500
 #define FD_MIN_FEW	200
