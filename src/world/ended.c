@@ -34,11 +34,22 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+/* Fixed by ended_set_stop_signal(). */
+static uint64_t stop_signal_bit;
+
+void
+ended_set_stop_signal(int sig)
+{
+	stop_signal_bit = UINT64_C(1) << (sig - 1);
+}
+
 /* first_handler - of the program's, to run when ours returns; false: none. */
 static bool
 first_handler(const void *ucontext, struct sys_action *ret)
 {
-	uint64_t waiting = sys_sigpending() & ~arch_context_mask(ucontext);
+	/* Ours may wait as well: an alarm's, or one that was sent again. */
+	uint64_t waiting = sys_sigpending() & ~stop_signal_bit &
+			   ~arch_context_mask(ucontext);
 
 	for (; waiting != 0; waiting &= waiting - 1)
 		if (sys_sigaction_exchange((int)bits_ctz(waiting) + 1, NULL,

@@ -17,6 +17,9 @@ struct ended {
 	uintptr_t done;		/* the call may have done a part only */
 };
 
+/* ended_set_stop_signal - which signal is no program's.  Context: early. */
+void ended_set_stop_signal(int sig);
+
 /*
  * ended_note - the stop is over and its handler about to return: note a call
  * that it alone has ended, and let fail what a handler of the program would

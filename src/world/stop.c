@@ -88,6 +88,7 @@ stop_set_signal(int sig)
 {
 	stop.sig = sig;
 	mutator_set_stop_signal(sig);
+	ended_set_stop_signal(sig);
 }
 
 /*
