@@ -382,7 +382,7 @@ cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 	};
 	lock_acquire(&cycle.lock);
 	/* The sooner it is over, the fewer pages are written twice. */
-	work_plan(kind == CYCLE_QUARANTINE ? 100 : (unsigned)options->cpu);
+	work_plan(kind != CYCLE_QUARANTINE);
 	look_at_heap(report);
 	report->barrier = barrier_open()->name;
 	error = work_is_wanted() ? -ECANCELED : begin(false, &failure);

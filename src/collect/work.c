@@ -67,15 +67,15 @@ begin_work(void)
 }
 
 void
-work_plan(unsigned percent)
+work_plan(bool rests)
 {
-	uint64_t all = sys_cpu_count() * percent;
+	uint64_t percent = sys_cpu_count() * options->cpu;
 
 	work.workers = options->workers != 0
-		? (unsigned)options->workers : (unsigned)(all / 100);
+		? (unsigned)options->workers : (unsigned)(percent / 100);
 	work.workers = MIN(MAX(work.workers, 1u), MARKERS_MAX);
-	work.share = options->workers != 0 || percent >= 100 ? 100
-		: (unsigned)MIN(all / work.workers, 100u);
+	work.share = options->workers != 0 || !rests ? 100
+		: (unsigned)MIN(percent / work.workers, 100u);
 	begin_work();
 	store_relaxed(&work.is_hurried, false);
 	store_relaxed(&work.helpers_cpu_ns, 0);

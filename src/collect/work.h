@@ -26,10 +26,11 @@ bool work_is_wanted(void);
 void work_hurry(void);
 
 /*
- * work_plan - how many threads will mark, and for what part of their time.
- * Units: percent, of the processors, unless BILGE_WORKERS says how many.
+ * work_plan - how many threads will mark, and for what part of their time: as
+ * BILGE_CPU says, or BILGE_WORKERS.
+ * Units: rests, false: so many threads, but all of their time.
  */
-void work_plan(unsigned percent);
+void work_plan(bool rests);
 
 /*
  * work_between - after a piece of work: rest when it is time to.
