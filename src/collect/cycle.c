@@ -404,6 +404,7 @@ cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 		error = sweep(reclaims, report);
 		failure.what = "out of memory";
 	}
+	finish_end();
 	tracked_end();
 	verify_settle();
 	report->cpu_ns = sys_thread_cpu_ns() - cpu_ns +
@@ -456,8 +457,7 @@ cycle_check(uintptr_t own_sp, bool is_last)
 		if (!is_stopped)
 			pause_end();
 		else
-			stats.cycle.exit_pause_ns =
-				pause_ns();
+			stats.cycle.exit_pause_ns = pause_ns();
 		stats.cycle.marked_bytes = marker_bytes();
 		error = leaks_collect(LEAKS_ALL, NULL);
 		if (span_guards)

@@ -62,8 +62,8 @@
 #define PAGE_NS		2000u
 
 /*
- * After so many, 5 s and more for each GiB, the stop takes what it takes: all
- * has been read then eight times and more.
+ * After so many, and more in a larger heap, the stop takes what it takes.  A
+ * slice reads more than so many pages: by then all has been read several times.
  */
 #define SLICES_MIN	10000u
 #define PAGES_A_SLICE	32u
@@ -306,6 +306,9 @@ stand(struct finish *f, uint64_t end_ns)
 	return pass(f, end_ns);
 }
 
+/* Guarded by RANK_CYCLE. */
+static bool is_prepared;
+
 /* prepare - for many slices. */
 static void
 prepare(void)
@@ -313,6 +316,17 @@ prepare(void)
 	squad_begin();
 	alarm_open();
 	sys_be_prompt(true);
+	is_prepared = true;
+}
+
+void
+finish_end(void)
+{
+	if (!is_prepared)
+		return;
+	is_prepared = false;
+	sys_be_prompt(false);
+	squad_end();
 }
 
 static void
@@ -328,10 +342,10 @@ int
 finish_stop(struct finish_report *report, int (*complete)(void),
 	    struct stop_failure *ret_failure)
 {
+	uint64_t begin_ns = sys_monotonic_ns();
 	struct finish f = {
 		.report = report, .complete = complete,
-		.began_ns = sys_monotonic_ns(),
-		.ran_ns = sys_monotonic_ns() - report->clean_ns,
+		.began_ns = begin_ns, .ran_ns = begin_ns - report->clean_ns,
 		.faults = sys_minor_faults(),
 		.dirty_per_ms = report->dirty_per_ms, .page_ns = PAGE_NS,
 		.run_ns = RUN_NS, .stand_ns = SLICE_NS,
@@ -371,8 +385,7 @@ finish_stop(struct finish_report *report, int (*complete)(void),
 		else
 			sleep_until(f.began_ns + f.run_ns);
 	}
+	/* Nobody stands for one once the world runs. */
 	alarm_close();
-	sys_be_prompt(false);
-	squad_end();
 	return error;
 }

@@ -30,4 +30,7 @@ int finish_preclean(struct finish_report *report);
 int finish_stop(struct finish_report *report, int (*complete)(void),
 		struct stop_failure *ret_failure);
 
+/* finish_end - the world runs again: drop what many slices have needed. */
+void finish_end(void);
+
 #endif

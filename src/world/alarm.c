@@ -58,6 +58,8 @@ alarm_set(uint64_t due_ns)
 void
 alarm_close(void)
 {
+	if (alarms.count == 0)
+		return;
 	park_set_due(0);					/* I1 */
 	while (alarms.count > 0)
 		sys_timer_delete(alarms.timers[--alarms.count]);
