@@ -408,6 +408,17 @@ collect_roots(void)
 	return tracked.has_overflowed ? -ENOMEM : tracked.error;
 }
 
+/* ask - by the squad, where the barrier can be asked by several. */
+static int
+ask(void (*job)(unsigned member))
+{
+	if (barrier_current()->is_divisible)
+		squad_run(job);
+	else
+		job(0);
+	return load_relaxed(&tracked.squad_error);
+}
+
 int
 tracked_collect(void)
 {
@@ -415,11 +426,7 @@ tracked_collect(void)
 
 	begin_parts();
 	tracked.is_passing = false;
-	if (barrier_current()->is_divisible)
-		squad_run(collect_stripes);
-	else
-		collect_stripes(0);
-	error = load_relaxed(&tracked.squad_error);
+	error = ask(collect_stripes);
 	return error != 0 ? error : collect_roots();
 }
 
@@ -557,12 +564,8 @@ tracked_pass(uint64_t end_ns, size_t *ret_pages)
 		begin_pass();
 	before = load_relaxed(&tracked.passed_pages);
 	tracked.end_ns = end_ns;
-	if (barrier_current()->is_divisible)
-		squad_run(pass_member);
-	else
-		pass_member(0);
+	error = ask(pass_member);
 	*ret_pages = load_relaxed(&tracked.passed_pages) - before;
-	error = load_relaxed(&tracked.squad_error);
 	if (error == 0 &&
 	    load_relaxed(&tracked.asked) < arena_end() - arena_view.base)
 		return 1;
