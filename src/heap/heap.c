@@ -73,14 +73,7 @@ heap_limit(size_t limit)
 	mutator_leave(mask);
 }
 
-/* detach - a thread is gone: what it had is anybody's. */
-static void
-detach(struct mutator *m)
-{
-	if (m->cache != NULL)
-		cache_detach(m->cache);
-	sigstack_end_locked(m);
-}
+static void detach(struct mutator *m);
 
 int
 heap_init(void)
@@ -420,6 +413,38 @@ find_block(const void *pointer, struct span **ret_span, uint32_t *ret_slot)
 		return HEAP_DOUBLE_FREE;
 	*ret_slot = slot;
 	return HEAP_DONE;
+}
+
+/* free_kept_locked - unless another thread's alternate stack is there, too. */
+static void
+free_kept_locked(void *block, uint32_t site)
+{
+	struct span *span;
+	uint32_t slot;
+
+	arch_pin(block);					/* H1 */
+	if (find_block(block, &span, &slot) == HEAP_DONE &&
+	    sigstack_keep_locked((uintptr_t)block, span_slot_bytes(span),
+				 site) == SIGSTACK_ELSEWHERE) {
+		if (span_guards)
+			quarantine_put(span, slot, site);
+		else
+			free_shared(span, (uintptr_t)block);
+	}
+	arch_pin(block);
+}
+
+/* detach - a thread is gone: what it had is anybody's. */
+static void
+detach(struct mutator *m)
+{
+	uint32_t site;
+	void *block;
+
+	if (m->cache != NULL)
+		cache_detach(m->cache);
+	if (sigstack_end_locked(m, &block, &site))
+		free_kept_locked(block, site);
 }
 
 /*

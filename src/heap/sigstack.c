@@ -22,15 +22,28 @@
 
 #include "base/sys.h"
 #include "heap/cache.h"
-#include "heap/quarantine.h"
+
+/* move_locked - a thread's stack is there now; what is freed for that? */
+static bool
+move_locked(struct mutator *m, uintptr_t start, void **ret_block,
+	    uint32_t *ret_site)
+{
+	uintptr_t block = m->freed_stack;
+
+	m->signal_stack = start;
+	m->freed_stack = 0;
+	*ret_block = (void *)block;
+	*ret_site = m->freed_site;
+	return block != 0;
+}
 
 bool
 sigstack_change(uintptr_t start, void **ret_block, uint32_t *ret_site)
 {
 	struct mutator *m = mutator_self;
 	struct span *span = arena_span_of(start);
-	uintptr_t block;
 	uint64_t mask;
+	bool is_due;
 
 	if (span != NULL)
 		cache_set_stack(span);				/* K1 */
@@ -38,24 +51,17 @@ sigstack_change(uintptr_t start, void **ret_block, uint32_t *ret_site)
 		return false;
 	mutator_enter(&mask);
 	mutator_lock();
-	m->signal_stack = span != NULL ? start : 0;
-	block = m->freed_stack;
-	*ret_site = m->freed_site;
-	m->freed_stack = 0;
+	is_due = move_locked(m, span != NULL ? start : 0, ret_block, ret_site);
 	mutator_unlock();
 	mutator_leave(mask);
-	*ret_block = (void *)block;
-	return block != 0;
+	return is_due;
 }
 
 enum sigstack_verdict
-sigstack_keep(uintptr_t block, size_t size, uint32_t site)
+sigstack_keep_locked(uintptr_t block, size_t size, uint32_t site)
 {
 	enum sigstack_verdict verdict = SIGSTACK_ELSEWHERE;
-	uint64_t mask;
 
-	mutator_enter(&mask);
-	mutator_lock();
 	for (struct mutator *m = mutator_first_locked();
 	     m != NULL && verdict == SIGSTACK_ELSEWHERE; m = m->next) {
 		if (m->state != MUTATOR_ALIVE ||
@@ -66,6 +72,18 @@ sigstack_keep(uintptr_t block, size_t size, uint32_t site)
 		m->freed_stack = block;				/* K2 */
 		m->freed_site = site;
 	}
+	return verdict;
+}
+
+enum sigstack_verdict
+sigstack_keep(uintptr_t block, size_t size, uint32_t site)
+{
+	enum sigstack_verdict verdict;
+	uint64_t mask;
+
+	mutator_enter(&mask);
+	mutator_lock();
+	verdict = sigstack_keep_locked(block, size, site);
 	mutator_unlock();
 	mutator_leave(mask);
 	return verdict;
@@ -81,24 +99,8 @@ sigstack_leave(void)
 		sys_disable_alternate_stack();
 }
 
-void
-sigstack_end_locked(struct mutator *m)
+bool
+sigstack_end_locked(struct mutator *m, void **ret_block, uint32_t *ret_site)
 {
-	uintptr_t block = m->freed_stack;
-	struct span *span = arena_span_of(block);
-	uint32_t slot = 0;
-
-	m->signal_stack = m->freed_stack = 0;
-	if (block == 0 || span == NULL ||
-	    (!span_is_large(span) && !span_has_slot_at(span, block, &slot)))
-		return;
-	if (span->site != NULL && !span_guards)
-		store_relaxed(&span->site[slot], SITE_NONE);
-	if (span_guards)
-		quarantine_put(span, slot, m->freed_site);
-	else if (span_is_large(span))
-		cache_return_large(span);
-	else
-		cache_return(span, slot / WORD_BITS,
-			     UINT64_C(1) << (slot % WORD_BITS));
+	return move_locked(m, 0, ret_block, ret_site);
 }

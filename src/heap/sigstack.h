@@ -28,14 +28,18 @@ bool sigstack_change(uintptr_t start, void **ret_block, uint32_t *ret_site);
  */
 enum sigstack_verdict sigstack_keep(uintptr_t block, size_t size,
 				    uint32_t site);
+enum sigstack_verdict sigstack_keep_locked(uintptr_t block, size_t size,
+					   uint32_t site);
 
 /* sigstack_leave - the calling thread is about to be forgotten. */
 void sigstack_leave(void);
 
 /*
- * sigstack_end_locked - a thread is gone: free what was kept for it.
+ * sigstack_end_locked - a thread is gone.
+ * Returns: as sigstack_change().
  * Context: also collector, forked.  Locks: RANK_MUTATORS held.
  */
-void sigstack_end_locked(struct mutator *m);
+bool sigstack_end_locked(struct mutator *m, void **ret_block,
+			 uint32_t *ret_site);
 
 #endif
