@@ -142,34 +142,33 @@ await_stop(uint32_t epoch)
 	return now;
 }
 
+/* own_park - as listed for this stop or, without one, for the last. */
+static struct park *
+own_park(void)
+{
+	struct park_entry *entry = park_find(sys_gettid());
+
+	return entry != NULL ? entry->park : NULL;
+}
+
 void
 park_enter_signal(void *ucontext)
 {
 	uint32_t epoch = load_acquire(&world.epoch);
-	struct park_entry *entry;
-	struct park *park;
+	struct park *park = own_park();
 
-	if (epoch % 2 == 0 && !is_due())
-		return;
-	/* Without a stop, an entry of the last one. */
-	entry = park_find(sys_gettid());
-	if (entry == NULL)
-		return;
-	park = entry->park;
-	if (epoch % 2 == 0) {
-		if (park->hold == 0)
-			epoch = await_stop(epoch);
-		entry = park_find(sys_gettid());
-		if (entry == NULL)
-			return;	/* the signal of that stop is to come */
-		park = entry->park;
+	if (park != NULL && park->hold == 0 && epoch % 2 == 0 && is_due()) {
+		epoch = await_stop(epoch);
+		/* Not listed yet: the signal of that stop is to come. */
+		park = own_park();
 	}
-	if (epoch % 2 == 0)
-		;
-	else if (park->hold > 0)
+	if (park == NULL)
+		return;
+	if (epoch % 2 != 0 && park->hold > 0)
 		park->is_noted = 1;
-	else if (load_relaxed(&park->epoch) != epoch)
+	else if (epoch % 2 != 0 && load_relaxed(&park->epoch) != epoch)
 		park_interrupted(park, ucontext, epoch);
+	/* Also one that came for nothing has ended a call. */
 	ended_note(&park->ended, ucontext);
 }
 

@@ -11,6 +11,7 @@
 #include "heap/meta.h"
 #include "report/depot.h"
 #include "report/modules.h"
+#include "settings/options.h"
 #include "world/alarm.h"
 #include "world/roots.h"
 #include "world/stop.h"
@@ -207,6 +208,9 @@ lock_often(void *argument)
 		atomic_fetch_add(&movers[i].count, 1);
 		mutator_unlock();
 		mutator_unmask_signals(mask);
+		/* A lock that is never free long enough is not to be had. */
+		for (volatile unsigned spin = 0; spin < 2000 * THREADS; spin++)
+			continue;
 	}
 	heap_thread_end(false);
 	return NULL;
@@ -1179,6 +1183,17 @@ START_TEST(test_interrupted)
 		while (load_relaxed(&woken) == before)
 			sched_yield();
 		expect((other->park.ended.failed != 0) == (sig != SIGUSR2));
+	}
+	/* Nor does the program see one that comes when there is no stop. */
+	for (unsigned n = 0; n < 10; n++) {
+		unsigned before = load_relaxed(&woken);
+
+		wait_ms(20);
+		other->park.ended.failed = 0;
+		expect(pthread_kill(thread, (int)options->signal) == 0);
+		while (load_relaxed(&woken) == before)
+			sched_yield();
+		expect(other->park.ended.failed != 0);
 	}
 	/* In a call that goes on it says nothing. */
 	store_release(&is_over, true);
