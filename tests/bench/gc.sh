@@ -92,12 +92,6 @@ measured()
 		grep "$1" || true
 }
 
-# stops FIELD: the two numbers around "+CONCURRENT+" in a trace line.
-stops()
-{
-	awk -v field="$1" '{ split($field, ms, "+"); print ms[1]; print ms[3] }'
-}
-
 # record_quantiles FIELD NAME: from the summary in the record, from ns to ms.
 record_quantiles()
 {
@@ -121,7 +115,9 @@ pauses()
 		awk '{ print $5 }' "$work/cycles" | quantiles stop ;;
 	go)
 		measured '^gc [0-9]' >"$work/cycles"
-		stops 5 <"$work/cycles" | quantiles pause ;;
+		# The two numbers around "+CONCURRENT+" in a line of its trace.
+		awk '{ split($5, ms, "+"); print ms[1]; print ms[3] }' \
+			"$work/cycles" | quantiles pause ;;
 	*)
 		return ;;
 	esac
