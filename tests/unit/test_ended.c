@@ -411,6 +411,11 @@ START_TEST(test_next_call)
 	ck_assert(is_left(SYS_futex, (long)&word, FUTEX_WAIT, 1));
 	ck_assert(is_left(SYS_futex, 8, FUTEX_WAIT, 0));
 	ck_assert(is_left(SYS_wait4, -1, 0, 0));
+	/* The stop's own that waits is no handler of the program's. */
+	ended_set_stop_signal(OWN);
+	ck_assert(is_left(SYS_futex, (long)&word, FUTEX_WAIT, 0));
+	ended_set_stop_signal(STOP);
+	ck_assert(!is_left(SYS_futex, (long)&word, FUTEX_WAIT, 0));
 	/* Without a signal of the program nothing is. */
 	own.sa_handler = SIG_IGN;
 	expect(sigaction(OWN, &own, NULL) == 0);

@@ -861,6 +861,16 @@ START_TEST(test_dead_stack)
 }
 END_TEST
 
+/* What is kept for a thread's alternate stack is in use until it is freed. */
+START_TEST(test_kept_for_stack)
+{
+	mutator_self->freed_stack = pointer();
+	ck_assert(is_seen());
+	mutator_self->freed_stack = 0;
+	ck_assert(!is_seen());
+}
+END_TEST
+
 static void *
 return_pointer(void *stack)
 {
@@ -1111,6 +1121,7 @@ main(void)
 		{ "coroutine_on_stack", test_coroutine_on_stack, 1 },
 		{ "unreadable", test_unreadable, 1 },
 		{ "dead_stack", test_dead_stack, 1 },
+		{ "kept_for_stack", test_kept_for_stack, 1 },
 		{ "result", test_result, 1 },
 		{ "parts", test_parts, 2 },
 		{ "parts_of_new_thread", test_parts_of_new_thread, 2 },

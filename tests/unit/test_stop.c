@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -188,6 +189,28 @@ START_TEST(test_alarms)
 	begin_alarms(0);
 	check_moves(sum_of_counts());
 	alarm_close();
+	end_threads(threads, THREADS);
+}
+END_TEST
+
+/* A child has none, and nobody in it stands for its parent's. */
+START_TEST(test_alarms_of_parent)
+{
+	pthread_t threads[THREADS];
+	int pid, status;
+
+	begin_threads(threads, THREADS, count_up);
+	alarm_open();
+	begin_alarms(1000);
+	expect(park_has_due());
+	pid = fork();
+	if (pid == 0) {
+		alarm_fork_child();
+		_exit(park_has_due());
+	}
+	expect(waitpid(pid, &status, 0) == pid && status == 0);
+	alarm_close();
+	expect(!park_has_due());
 	end_threads(threads, THREADS);
 }
 END_TEST
@@ -1216,6 +1239,7 @@ main(void)
 	const struct { const char *name; const TTest *test; } cases[] = {
 		{ "alone", test_alone }, { "nobody_runs", test_nobody_runs },
 		{ "alarms", test_alarms },
+		{ "alarms_of_parent", test_alarms_of_parent },
 		{ "alarms_of_holders", test_alarms_of_holders },
 		{ "last_stop", test_last_stop },
 		{ "slow_paths", test_slow_paths },

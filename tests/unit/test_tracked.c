@@ -13,8 +13,11 @@
 #include "world/pages.h"
 #include "world/roots.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define PAGE	((size_t)4096)
@@ -128,6 +131,29 @@ static void
 put(uintptr_t *place, struct hidden block)
 {
 	*(volatile uintptr_t *)place = (uintptr_t)unit_reveal(block);
+}
+
+/* close_pagemap - as a program may that closes all.  Returns: was it there? */
+static bool
+close_pagemap(void)
+{
+	char path[40], target[100];
+	bool found = false;
+
+	for (int fd = 3; fd < 1024; fd++) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n <= 0)
+			continue;
+		target[n] = '\0';
+		if (strstr(target, "/pagemap") != NULL) {
+			close(fd);
+			found |= barrier_current() == &barrier_uffd;
+		}
+	}
+	return found;
 }
 
 /* What is there from the beginning. */
@@ -428,6 +454,79 @@ START_TEST(test_slices_and_more)
 END_TEST
 
 /* Given up in the middle, the next begins anew. */
+/*
+ * What a member of the squad has found and not read in time is read by whoever
+ * goes on (T1, K1 of marker.c).
+ */
+START_TEST(test_handed_on)
+{
+	enum { HOLDERS = 8, NODES = 4000 };
+	struct hidden holders[HOLDERS], last[HOLDERS];
+
+	start(_i);
+	for (size_t i = 0; i < HOLDERS; i++) {
+		holders[i] = unit_hidden_block(256 * KIB);
+		put(area + i, holders[i]);
+	}
+	mark();
+	/* From each a list that is longer than what is read at once. */
+	for (size_t i = 0; i < HOLDERS; i++) {
+		uintptr_t *place = unit_reveal(holders[i]);
+
+		for (size_t n = 0; n < NODES; n++) {
+			last[i] = unit_hidden_block(100);
+			put(place, last[i]);
+			place = unit_reveal(last[i]);
+		}
+	}
+	squad_begin();
+	expect(tracked_collect() == 0);
+	while (!tracked_scan_together(1))
+		continue;
+	squad_end();
+	tracked_scan_rest();
+	unit_drain();
+	for (size_t i = 0; i < HOLDERS; i++)
+		expect(is_seen(last[i]));
+	end();
+}
+END_TEST
+
+/* Where the barrier does not answer, what was written is not known (M3). */
+START_TEST(test_no_answer)
+{
+	bool is_asked;
+	size_t pages;
+
+	start(_i);
+	mark();
+	is_asked = close_pagemap();
+	ck_assert((tracked_collect() < 0) == is_asked);
+	ck_assert((tracked_pass(UINT64_MAX, &pages) < 0) == is_asked);
+	end();
+}
+END_TEST
+
+/* Where there is no memory to note it in, it is not known either (M3). */
+START_TEST(test_no_memory)
+{
+	/* Not 0: that is no limit to the kernel, mmap.c may_expand_vm(). */
+	struct rlimit none = { 1, RLIM_INFINITY }, old;
+
+	start(_i);
+	mark();
+	if (!barrier_current()->is_concurrent)
+		return;		/* it tells of nothing */
+	area[5] = 1;
+	expect(getrlimit(RLIMIT_DATA, &old) == 0);
+	none.rlim_max = old.rlim_max;
+	expect(setrlimit(RLIMIT_DATA, &none) == 0);
+	ck_assert_int_eq(tracked_collect(), -ENOMEM);
+	expect(setrlimit(RLIMIT_DATA, &old) == 0);
+	end();
+}
+END_TEST
+
 START_TEST(test_given_up)
 {
 	struct hidden kept;
@@ -463,6 +562,8 @@ main(void)
 		{ "moved", test_moved }, { "untracked", test_untracked },
 		{ "slices", test_slices },
 		{ "slices_and_more", test_slices_and_more },
+		{ "handed_on", test_handed_on },
+		{ "no_answer", test_no_answer }, { "no_memory", test_no_memory },
 		{ "given_up", test_given_up },
 	};
 
