@@ -57,6 +57,7 @@ static void
 read_thread(struct held *held, const json_t *event)
 {
 	const json_t *tls = json_object_get(event, "tls");
+	const json_t *frame = json_object_get(event, "frame");
 	const json_t *registers = json_object_get(event, "registers");
 	const json_t *words = json_object_get(event, "words");
 	struct held_thread *thread;
@@ -70,7 +71,8 @@ read_thread(struct held *held, const json_t *event)
 	thread->tls_end = address_of(json_array_get(tls, 1));
 	thread->sp = address_in(event, "sp");
 	thread->stack_end = address_in(event, "stack_end");
-	thread->frame = address_in(event, "frame");
+	thread->frame = address_of(json_array_get(frame, 0));
+	thread->frame_end = address_of(json_array_get(frame, 1));
 	thread->has_registers = json_array_size(registers) == 17;
 	for (size_t i = 0; i < 17; i++)
 		thread->registers[i] = address_of(json_array_get(registers,

@@ -30,7 +30,7 @@ struct held_thread {
 	uint64_t tls_start, tls_end;
 	uint64_t sp;
 	uint64_t stack_end;		/* 0: not known */
-	uint64_t frame;			/* where its registers were saved */
+	uint64_t frame, frame_end;	/* where its registers were saved */
 	bool has_registers;
 	uint64_t registers[17];		/* numbered as in DWARF */
 	struct held_word *words;	/* by address */

@@ -10,9 +10,6 @@
 
 #include <stdlib.h>
 
-/* The largest signal frame; as in the library. */
-#define SIGNAL_FRAME_MAX 16384
-
 const char *const root_kind_names[] = {
 	"variable", "stack", "registers", "tls", "mapping", "kernel",
 	"ignored", "unknown",
@@ -103,12 +100,12 @@ find_in_thread(const struct held *held, struct root *root)
 		const struct held_thread *t = &held->threads[i];
 
 		root->thread = t;
+		root->kind = ROOT_REGISTERS;
+		if (is_within(root->word, t->frame, t->frame_end))
+			return true;
+		/* At most: the lower end may lie among the frames. */
 		root->kind = ROOT_TLS;
 		if (is_within(root->word, t->tls_start, t->tls_end))
-			return true;
-		root->kind = ROOT_REGISTERS;
-		if (is_within(root->word, t->frame, t->frame +
-		    SIGNAL_FRAME_MAX))
 			return true;
 	}
 	root->thread = NULL;

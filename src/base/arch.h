@@ -11,6 +11,7 @@
 #include "base/base.h"
 
 #include <immintrin.h>
+#include <signal.h>
 #include <sys/ucontext.h>
 
 #define ARCH_PAGE_SIZE		((size_t)4096)
@@ -234,8 +235,53 @@ arch_save_registers(uintptr_t *ret)
 			 : : "r"(ret) : "rax", "memory");
 }
 
-/* The largest signal frame: AVX-512 and AMX state take 11 KiB. */
-#define ARCH_SIGNAL_FRAME_MAX	(16 * KIB)
+/*
+ * Of a signal frame: general registers; vector registers as FXSAVE stores
+ * them, and the rest of them.  What lies between the kernel does not write.
+ */
+#define ARCH_CONTEXT_PARTS	3u
+#define ARCH_FXSAVE_USED	416u	/* Intel SDM 1, table 10-2 */
+
+/*
+ * arch_context_parts - where a signal frame holds what was interrupted.  The
+ * vector registers come last; the kernel says how large they are.
+ * Returns: how many parts there are, ascending.
+ */
+ALWAYS_INLINE unsigned
+arch_context_parts(const void *ucontext,
+		   uintptr_t ret[ARCH_CONTEXT_PARTS][2])
+{
+	const mcontext_t *mc = &((const ucontext_t *)ucontext)->uc_mcontext;
+	uintptr_t at = (uintptr_t)mc->fpregs;
+	struct _fpx_sw_bytes says;
+
+	ret[0][0] = (uintptr_t)mc->gregs;
+	ret[0][1] = (uintptr_t)(mc->gregs + NGREG);
+	if (at == 0)
+		return 1;
+	ret[1][0] = at;
+	ret[1][1] = at + ARCH_FXSAVE_USED;
+	ret[2][0] = ret[2][1] = at + sizeof(struct _libc_fpstate);
+	__builtin_memcpy(&says, (const void *)(ret[2][0] - sizeof(says)),
+			 sizeof(says));
+	if (says.magic1 == FP_XSTATE_MAGIC1)
+		ret[2][1] = at + says.xstate_size;
+	return ARCH_CONTEXT_PARTS;
+}
+
+/*
+ * arch_context_is_apart - is a signal frame on an alternate stack, and what was
+ * interrupted not?
+ */
+ALWAYS_INLINE bool
+arch_context_is_apart(const void *ucontext)
+{
+	const ucontext_t *uc = ucontext;
+	uintptr_t start = (uintptr_t)uc->uc_stack.ss_sp;
+
+	return (uintptr_t)uc - start < uc->uc_stack.ss_size &&
+	       arch_context_sp(uc) - start >= uc->uc_stack.ss_size;
+}
 
 /* arch_context_mask - the signals an interrupted thread blocks, as sys.h. */
 ALWAYS_INLINE uint64_t

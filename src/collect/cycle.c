@@ -372,7 +372,6 @@ cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 {
 	struct stop_failure failure = { .what = "out of memory" };
 	uint64_t cpu_ns = sys_thread_cpu_ns();
-	size_t threads;
 	bool at_once;
 	int error;
 
@@ -393,8 +392,7 @@ cycle_run(enum cycle_kind kind, bool reclaims, struct cycle_report *report,
 		error = mark_stopped(kind, 0, false, &failure);
 	if (error == 0) {
 		set_phase(PHASE_SWEEP);
-		stop_threads(&threads);
-		report->threads = threads;
+		report->threads = stop_standing();
 		report->second_stop_ns += pause_end();
 		cycle.stood_long = at_once &&
 			report->second_stop_ns > AT_ONCE_MAX_NS;

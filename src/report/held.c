@@ -166,25 +166,13 @@ note_stack(struct held_thread *t)
 	}
 }
 
-/*
- * interrupted - the context in which a signal stopped a thread, NULL if it
- * stood still by itself; then its registers are not known by name.
- */
-static const void *
-interrupted(const struct park *park)
-{
-	uintptr_t context = (uintptr_t)park->context;
-
-	return context >= park->frame &&
-	       context < park->frame + ARCH_SIGNAL_FRAME_MAX
-	       ? park->context : NULL;
-}
-
 static void
 note_thread(const struct park_entry *e, size_t tls_bytes)
 {
 	struct held_thread *t = &held.now.threads[held.now.thread_count++];
-	const void *context = interrupted(e->park);
+	const void *context = e->park->context;
+	uintptr_t parts[ARCH_CONTEXT_PARTS][2];
+	unsigned count = park_parts(e->park, parts);
 
 	*t = (struct held_thread){
 		.tid = e->tid,
@@ -194,7 +182,9 @@ note_thread(const struct park_entry *e, size_t tls_bytes)
 		.tls_end = e->park->tp + ARCH_TCB_SIZE,
 		.sp = e->park->sp,
 		.frame = e->park->frame,
+		.frame_end = count == 0 ? e->park->frame : parts[count - 1][1],
 	};
+	/* Who stood still by itself: they are not known by name. */
 	if (context != NULL)
 		arch_context_registers(context, t->registers);
 	t->has_registers = context != NULL;

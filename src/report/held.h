@@ -34,7 +34,8 @@ struct held_thread {
 	uintptr_t tls_end;
 	uintptr_t sp;
 	uintptr_t stack_end;	/* 0: not known */
-	uintptr_t frame;	/* where its registers were saved */
+	uintptr_t frame;	/* where its registers were saved: */
+	uintptr_t frame_end;	/* up to there */
 	bool has_registers;
 	uintptr_t registers[ARCH_REGISTERS];
 	size_t first_word;

@@ -108,7 +108,9 @@ write_thread(struct record *r, const struct held *h,
 		put_address(f, ",\"stack_end\":", t->stack_end);
 	else
 		fmt_text(f, ",\"stack_end\":null");
-	put_address(f, ",\"frame\":", t->frame);
+	put_address(f, ",\"frame\":[", t->frame);
+	put_address(f, ",", t->frame_end);
+	fmt_char(f, ']');
 	fmt_text(f, ",\"registers\":");
 	if (t->has_registers) {
 		for (unsigned i = 0; i < ARCH_REGISTERS; i++)

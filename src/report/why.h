@@ -7,7 +7,7 @@
  *        end: of the heap.  own: memory of bilge, where words are that it
  *        keeps for the kernel.  cut: there were more blocks than limit.
  *   {"event":"thread","tid":1,"name":"x","tp":A,"tls":[A,A],"sp":A,
- *    "stack_end":A,"frame":A,"registers":[A,...],"words":[A,V,A,V,...]}
+ *    "stack_end":A,"frame":[A,A],"registers":[A,...],"words":[A,V,A,V,...]}
  *        stack_end: null when it is not known.  frame: where the registers
  *        were saved.  registers: 17, numbered as in DWARF, null when they are
  *        not known; zero unless they are like words.  words: of the stack's

@@ -109,14 +109,14 @@ park_until(struct park *park, uintptr_t sp, uintptr_t frame, uint32_t epoch)
 
 /*
  * park_interrupted - the kernel has put the interrupted registers, the vector
- * registers with them, into the signal frame above this function's frame, on
- * the interrupted stack or on an alternate one.
+ * registers with them, into the signal frame, on the interrupted stack or on an
+ * alternate one.  What our own frames below it have of them is theirs too.
  */
-ALWAYS_INLINE void
+static void
 park_interrupted(struct park *park, const void *ucontext, uint32_t epoch)
 {
 	park->context = ucontext;
-	park_until(park, arch_context_sp(ucontext), arch_stack_pointer(),
+	park_until(park, arch_context_sp(ucontext), (uintptr_t)ucontext,
 		   epoch);
 }
 
@@ -241,6 +241,18 @@ park_wait(uint32_t want, uint64_t limit_ns)
 			return now;
 		sys_futex_wait(parked_word(), now, end - time);
 	}
+}
+
+unsigned
+park_parts(const struct park *park, uintptr_t ret[ARCH_CONTEXT_PARTS][2])
+{
+	if (park->context != NULL)
+		return arch_context_parts(park->context, ret);
+	if (park->frame == park->sp)
+		return 0;
+	ret[0][0] = (uintptr_t)park->registers;
+	ret[0][1] = (uintptr_t)(park->registers + ARCH_CALLEE_SAVED);
+	return 1;
 }
 
 void

@@ -34,7 +34,7 @@ struct park {
 	uintptr_t sp;		/* of the interrupted code */
 	uintptr_t frame;	/* what holds its registers begins here */
 	uintptr_t tp;		/* thread pointer */
-	const void *context;	/* above frame: what a signal interrupted */
+	const void *context;	/* what a signal interrupted, or NULL */
 	uintptr_t held[2];	/* by the kernel: alternate stack, GS base */
 	_Atomic uint32_t epoch;	/* of the stop it parked for, 0: none yet */
 };
@@ -83,6 +83,14 @@ struct park_entry *park_find(int tid);
  * Returns: how many have parked.
  */
 uint32_t park_wait(uint32_t want, uint64_t limit_ns);
+
+/*
+ * park_parts - where its registers are, other than above its stack pointer.
+ * Returns: how many parts there are, ascending.
+ * Context: stopped.
+ */
+unsigned park_parts(const struct park *park,
+		    uintptr_t ret[ARCH_CONTEXT_PARTS][2]);
 
 /*
  * park_set_due - from then on, a thread that gets the stop signal stands until

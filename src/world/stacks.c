@@ -466,6 +466,58 @@ scan_touched(uintptr_t start, uintptr_t end, const struct mapping *m,
 				       scan_part, scan);
 }
 
+/* scan_registers - of a thread, where they are apart from its stack. */
+static void
+scan_registers(const struct park *p, void (*scan)(uintptr_t, uintptr_t))
+{
+	uintptr_t parts[ARCH_CONTEXT_PARTS][2];
+	unsigned count = park_parts(p, parts);
+
+	for (unsigned i = 0; i < count; i++)
+		scan(parts[i][0], parts[i][1]);
+}
+
+/*
+ * is_framed - does the signal frame of a spot lie below whom it interrupted,
+ * the next spot, on the same stack?  Nothing is between them but what earlier
+ * calls have left, as the kernel aligns its frames.
+ */
+static bool
+is_framed(size_t i)
+{
+	const struct spot *s = &stacks.spots[i];
+	const struct park *p;
+	size_t count;
+
+	if (s->kind != SPOT_FRAME || i + 1 == stacks.count ||
+	    s[1].kind != SPOT_SP || s[1].thread != s->thread)
+		return false;
+	p = stop_threads(&count)[s->thread].park;
+	return p->context != NULL && !arch_context_is_apart(p->context);
+}
+
+/* scan_area - from where it is in use. */
+static void
+scan_area(const struct stack_area *area, const struct mapping *m,
+	  struct scan *scan)
+{
+	uintptr_t at = area->live;
+	size_t count;
+
+	for (size_t i = first_spot(at); i < stacks.count &&
+	     stacks.spots[i].at < area->end && stacks.below == 0; i++) {
+		const struct spot *s = &stacks.spots[i];
+
+		if (!is_framed(i) || s[1].at >= area->end)
+			continue;
+		scan_touched(at, s->at, m, scan);
+		scan_registers(stop_threads(&count)[s->thread].park,
+			       scan->scan);
+		at = lowest_of(&s[1]);
+	}
+	scan_touched(at, area->end, m, scan);
+}
+
 static bool
 is_in_area(uintptr_t at, const struct stack_area *areas, unsigned count)
 {
@@ -484,6 +536,7 @@ scan_outside(const struct mapping *m, const struct stack_area *areas,
 	     unsigned count, struct scan *scan)
 {
 	uintptr_t low = m->end;
+	size_t threads;
 
 	for (size_t i = first_spot(m->start); i < stacks.count; i++) {
 		const struct spot *s = &stacks.spots[i];
@@ -494,8 +547,8 @@ scan_outside(const struct mapping *m, const struct stack_area *areas,
 			low = MIN(low, MAX(lowest_of(s), m->start));
 		if (s->kind == SPOT_FRAME && s->at < low &&
 		    !is_in_area(s->at, areas, count))
-			scan->scan(s->at, MIN(s->at + ARCH_SIGNAL_FRAME_MAX,
-					      m->end));
+			scan_registers(stop_threads(&threads)[s->thread].park,
+				       scan->scan);
 	}
 	scan_touched(low, m->end, m, scan);
 }
@@ -537,7 +590,7 @@ stacks_scan(const struct mapping *m, const struct stack_area *areas,
 	struct scan scan = { visit };
 
 	for (unsigned i = 0; i < count; i++) {
-		scan_touched(areas[i].live, areas[i].end, m, &scan);
+		scan_area(&areas[i], m, &scan);
 		note_dead(areas[i].start, areas[i].live);
 		if (areas[i].dtv != 0)
 			visit(areas[i].dtv, areas[i].dtv + sizeof(uintptr_t));
@@ -558,13 +611,9 @@ stacks_scan_rest(void (*scan)(uintptr_t, uintptr_t))
 			continue;
 		scan((uintptr_t)p->held, (uintptr_t)(p->held +
 						     ARRAY_LEN(p->held)));
-		if (e->is_away)		/* its registers are nowhere else */
-			scan((uintptr_t)p->registers,
-			     (uintptr_t)(p->registers + ARCH_CALLEE_SAVED));
-		/* An alternate stack may be a block: the frame on it counts. */
-		if (arena_contains(p->frame))
-			scan(p->frame, MIN(p->frame + ARCH_SIGNAL_FRAME_MAX,
-					   arena_end()));
+		/* No mapping has them; an alternate stack may be a block. */
+		if (e->is_away || arena_contains(p->frame))
+			scan_registers(p, scan);
 		/* So may a coroutine's stack; it is kept whole by its sp. */
 		if (arena_contains(p->sp))
 			scan((uintptr_t)&p->sp, (uintptr_t)(&p->sp + 1));

@@ -411,6 +411,7 @@ drop_gone(bool is_long)
 			e->park->sp = sp;
 			e->park->tp = mutator_find_locked(e->tid)->tp;
 			e->park->frame = (uintptr_t)e->park->registers;
+			e->park->context = NULL;
 			e->is_away = true;
 			stop.away++;
 		} else if (is_long && task_of(e) != 0 &&
@@ -484,6 +485,7 @@ enter_self(uintptr_t own_sp)
 	if (e == NULL)
 		return;
 	e->park->sp = e->park->frame = own_sp;
+	e->park->context = NULL;
 	e->park->tp = arch_thread_pointer();
 	e->park->held[0] = sys_alternate_stack();
 	e->park->held[1] = arch_gs_base();
@@ -577,6 +579,12 @@ uint64_t
 stop_signal_ns(void)
 {
 	return stop.signal_ns;
+}
+
+size_t
+stop_standing(void)
+{
+	return stop.count - stop.gone;
 }
 
 const struct park_entry *

@@ -48,6 +48,9 @@ uint64_t stop_signal_ns(void);
  */
 const struct park_entry *stop_threads(size_t *ret_count);
 
+/* stop_standing - how many of them stand.  Context: stopped. */
+size_t stop_standing(void);
+
 /*
  * stop_exempt_begin - the calling thread is one of ours: no stop waits for it,
  * and what it has on its stack is no root.  It says so before it takes any

@@ -24,7 +24,7 @@ has BILGE_WHY err
 why()
 {
 	printf '{"event":"why","limit":100,"base":"0x10000","end":"0x20000",'
-	printf '"own":[["0x500000","0x510000"]],"blocks":9,"cut":%s,' "$1"
+	printf '"own":[["0x500000","0x510000"]],"blocks":10,"cut":%s,' "$1"
 	printf '"lost":2,"lost_cut":false,"red_zone":128}\n'
 }
 account()
@@ -32,14 +32,14 @@ account()
 	echo "$start"
 	echo '{"event":"module","id":0,"path":"/l/gone.so","base":"0x300000","start":"0x300000","end":"0x310000","build_id":""}'
 	why "$1"
-	echo '{"event":"thread","tid":70,"name":"main","tp":"0x408000","tls":["0x407000","0x408900"],"sp":"0x401000","stack_end":"0x404000","frame":"0x400000","registers":null,"words":[]}'
-	echo '{"event":"thread","tid":71,"name":"","tp":"0x608000","tls":["0x607000","0x608900"],"sp":"0x14010","stack_end":"0x14100","frame":"0x600000","registers":null,"words":[]}'
+	echo '{"event":"thread","tid":70,"name":"main","tp":"0x408000","tls":["0x407000","0x408900"],"sp":"0x401000","stack_end":"0x404000","frame":["0x400000","0x400f80"],"registers":null,"words":[]}'
+	echo '{"event":"thread","tid":71,"name":"","tp":"0x608000","tls":["0x600000","0x608900"],"sp":"0x14010","stack_end":"0x14100","frame":["0x600000","0x600100"],"registers":null,"words":[]}'
 	echo '{"event":"mappings","list":[["0x700000","0x710000","/dev/shm/\udcff"],["0x800000","0x810000",""]]}'
 	echo '{"event":"site","site":16,"calls":[0,257]}'
 	# 0x300040, 0x401010, 0x400f90, 0x400010, 0x407800, 0x700008
 	echo '{"event":"held","blocks":[0,16,16,3080256,32,16,16,4132880,64,16,1,4132752,96,16,16,4128784,128,16,16,4159488,160,16,16,7274504]}'
 	# The kernel, a stack in a block, ignored, not known, chained twice.
-	echo '{"event":"held","blocks":[192,16,16,5177360,16384,256,16,5177376,224,16,16,null,256,16,16,9371648,288,100,16,8,512,8,16,304]}'
+	echo '{"event":"held","blocks":[192,16,16,5177360,16384,256,16,5177376,224,16,16,null,256,16,16,9371648,288,100,16,8,512,8,16,304,768,8,16,6225936]}'
 	echo '{"event":"lost","blocks":[1024,32,16,null,1088,8,16,1040]}'
 }
 account false >record
@@ -62,6 +62,7 @@ root 0x10060 '0x400010 registers of thread 70 (main)' registers
 root 0x10080 '0x407800 thread-local storage of thread 70 (main)' tls
 root 0x100a0 "0x700008 mapping 0x700000-0x710000+0x8 /dev/shm/$(printf '\377')" mapping
 root 0x100c0 '0x500010 held by the kernel for the program' kernel
+root 0x10300 '0x600010 registers of thread 71' registers
 root 0x14000 '0x500020 registers of thread 71' registers
 root 0x100e0 'ignored: __lsan_ignore_object or __lsan_disable' ignored
 root 0x10100 '0x900000 a place that is not known' unknown

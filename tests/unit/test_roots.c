@@ -665,6 +665,42 @@ START_TEST(test_registers)
 }
 END_TEST
 
+/* spin_over - with the pointer in 16 KiB below the red zone, nowhere else. */
+static NOINLINE void
+spin_over(void)
+{
+	__asm__ volatile(
+		"movq %1, %%rbx\n\tnotq %%rbx\n\tmovq $-2048, %%rcx\n"
+		"1:\n\tmovq %%rbx, -128(%%rsp,%%rcx,8)\n\t"
+		"incq %%rcx\n\tjne 1b\n\t"
+		"xorl %%ebx, %%ebx\n\tmovl $1, %0\n"
+		"2:\n\tpause\n\tcmpl $2, %0\n\tjne 2b\n\t"
+		: "+m"(turn) : "m"(lost.word) : "rbx", "rcx", "memory", "cc");
+}
+
+static size_t stack_room;
+
+static void *
+hold_below_red_zone(void *stack)
+{
+	volatile char *room = __builtin_alloca(stack_room);
+
+	heap_thread_begin(stack == NULL);
+	room[0] = 0;
+	spin_over();
+	unit_scrub();
+	return finish_turn();
+}
+
+/* The kernel aligns its frames, and leaves out words of them. */
+START_TEST(test_signal_frame)
+{
+	with_mappings = _i % 2 == 0;
+	stack_room = (size_t)_i / 2 * 16;
+	check_thread(hold_below_red_zone, false);
+}
+END_TEST
+
 /* ------------------------------------------------------------- other stacks */
 
 static volatile bool is_in_handler;
@@ -1115,6 +1151,7 @@ main(void)
 		{ "through_blocks", test_through_blocks, 1 },
 		{ "threads", test_threads, 2 },
 		{ "registers", test_registers, 4 * ARRAY_LEN(spins) },
+		{ "signal_frame", test_signal_frame, 8 },
 		{ "alternate_stack", test_alternate_stack, 1 },
 		{ "own_stacks", test_own_stacks, 1 },
 		{ "coroutines", test_coroutines, 1 },
