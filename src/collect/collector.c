@@ -89,8 +89,9 @@ static struct {
 
 	/* The collector's thread. */
 	struct pacer_plan plan;
+	struct pacer_cycle last;	/* what the plan follows from, */
+	uint64_t planned_ns;		/* since then */
 	uint64_t end_ns;		/* of the last cycle */
-	uint64_t allocated_at_end;
 	unsigned clean_cycles;
 	unsigned failures;		/* cycles abandoned, in a row */
 	uint64_t retry_ns;		/* not before */
@@ -143,13 +144,34 @@ bytes_grown_to(bool is_losing)
 	return is_losing ? count_used() + sweep_reclaimed() : held_bytes();
 }
 
+/* overhead - bytes held besides those in use. */
+static uint64_t
+overhead(uint64_t used)
+{
+	uint64_t held = held_bytes();
+
+	return held > used ? held - used : 0;
+}
+
+/* plan_again - a program may hold more since, without using it. */
+static void
+plan_again(uint64_t used)
+{
+	/* Before the first cycle nothing is known of it. */
+	if (collector.last.live_bytes == 0)
+		return;
+	collector.last.overhead_bytes = overhead(used);
+	collector.plan = pacer_plan(&collector.settings, &collector.last);
+}
+
 static void
 plan_next(const struct cycle_report *r)
 {
 	uint64_t now = sys_monotonic_ns();
-	uint64_t allocated = load_relaxed(&collector.allocated);
-	uint64_t since = MAX(now - collector.end_ns, 1u);
-	uint64_t held;
+	uint64_t since = MAX(now - collector.planned_ns, 1u);
+	/* As if nothing had been reclaimed. */
+	uint64_t used = r->used_after + r->sweep.reclaimed_bytes;
+	uint64_t grown = used - MIN(used, collector.last.used_bytes);
 	struct pacer_cycle c = {
 		.live_bytes = r->live_bytes,
 		.root_bytes = r->root_bytes,
@@ -157,9 +179,7 @@ plan_next(const struct cycle_report *r)
 		.pending_bytes = r->sweep.pending_bytes,
 		.wall_ns = now - r->begin_ns,
 		.cpu_ns = r->cpu_ns,
-		.rate = (uint64_t)((double)(allocated -
-					    collector.allocated_at_end) *
-				   1e9 / (double)since),
+		.rate = (uint64_t)((double)grown * 1e9 / (double)since),
 	};
 	bool is_clean = r->sweep.lost_blocks == 0 &&
 			r->sweep.pending_bytes == 0 &&
@@ -169,11 +189,10 @@ plan_next(const struct cycle_report *r)
 	c.clean_cycles = collector.clean_cycles;
 	/* Before what it is judged by changes: it is as good as over. */
 	store_relaxed(&collector.is_running, false);
-	held = held_bytes();
-	c.overhead_bytes = held > r->used_after ? held - r->used_after : 0;
+	c.overhead_bytes = overhead(r->used_after);
+	collector.last = c;
 	collector.plan = pacer_plan(&collector.settings, &c);
-	collector.end_ns = now;
-	collector.allocated_at_end = allocated;
+	collector.planned_ns = collector.end_ns = now;
 	collector.has_pending = r->sweep.pending_bytes != 0;
 	collector.failures = 0;
 	store_relaxed(&collector.is_losing,
@@ -222,8 +241,8 @@ retry_later(int error, uint64_t begin_ns)
 	wait_ns = pacer_retry(collector.failures, now - begin_ns);
 	collector.end_ns = now;
 	collector.retry_ns = now + wait_ns;
-	collector.allocated_at_end = load_relaxed(&collector.allocated);
-	store_relaxed(&collector.look_at, collector.allocated_at_end + MIB);
+	store_relaxed(&collector.look_at,
+		      load_relaxed(&collector.allocated) + MIB);
 	store_relaxed(&collector.release_at,
 		      load_relaxed(&collector.quarantined) + MIB);
 	if (load_relaxed(&collector.due_ns) != 0)
@@ -305,6 +324,7 @@ look(void)
 		sys_sleep_ns(collector.release_not_before_ns - now);
 	cache_reap();
 	used = heap_statistics().used_bytes;
+	plan_again(used);
 	if (is_due(now) || used >= collector.plan.trigger_bytes ||
 	    (is_full && collector.reclaims))
 		run_cycle(CYCLE_LEAKS, used);
@@ -501,7 +521,8 @@ begin_pacing(void)
 
 	collector.pid = sys_getpid();
 	collector.plan = pacer_first(&collector.settings);
-	collector.end_ns = now;
+	collector.last = (struct pacer_cycle){ 0 };
+	collector.planned_ns = collector.end_ns = now;
 	collector.clean_cycles = 0;
 	collector.has_pending = false;
 	collector.failures = 0;

@@ -4,7 +4,7 @@
  * The goal is Go's (runtime/mgcpacer.go, "The GC Percent"): what lives, plus
  * PERCENT of what lives and of the roots, at least 4 MiB times PERCENT / 100.
  * A cycle begins early enough to end at the goal, judged by how long the last
- * one took and how fast the program allocates.
+ * one took and how fast what the program uses grows.
  *
  * Four things are ours.  A program that frees what it uses grows for reasons
  * of its own: after cycles that found nothing the goal moves away, up to
@@ -26,8 +26,8 @@
  */
 #define FIRST_TRIGGER	(32 * MIB)
 
-/* Of the way to the goal, one such part is left whatever the overhead. */
-#define OVERHEAD_PART	2
+/* Of the way to the goal the overhead takes no more than this part. */
+#define OVERHEAD_PART	4
 
 /* The goal is approached by no less and no more than this part of the way. */
 #define TRIGGER_MIN_PERCENT	70
@@ -38,7 +38,7 @@
 #define CLEAN_FACTOR_MAX	4
 
 /* Pending garbage above this part of what lives does not wait for growth. */
-#define PENDING_PART		8
+#define PENDING_PART		4
 /* How much the program may allocate, of what lives, before it goes. */
 #define PENDING_GROWTH_PART	32
 
@@ -127,10 +127,10 @@ pacer_plan(const struct pacer_settings *s, const struct pacer_cycle *c)
 	 */
 	if (s->percent != OPTION_OFF && goal > c->live_bytes)
 		goal -= MIN(c->overhead_bytes, (goal - c->live_bytes) /
-			    OVERHEAD_PART * (OVERHEAD_PART - 1));
+					       OVERHEAD_PART);
 	way = goal > c->live_bytes ? goal - c->live_bytes : 0;
 	plan.growth_bytes = cycle_growth(s, c, is_limited ? 0 : way);
-	/* What the program allocates while a cycle runs. */
+	/* By what it grows while a cycle runs. */
 	runway = (uint64_t)((double)c->rate * (double)c->wall_ns / 1e9);
 	plan.trigger_bytes = goal > runway ? goal - runway : 0;
 	plan.trigger_bytes = MAX(plan.trigger_bytes, c->live_bytes +

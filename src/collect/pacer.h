@@ -27,7 +27,7 @@ struct pacer_cycle {
 	uint64_t overhead_bytes; /* resident besides used_bytes */
 	uint64_t wall_ns;	/* how long the cycle took */
 	uint64_t cpu_ns;	/* what it computed */
-	uint64_t rate;		/* bytes a second that the program allocates */
+	uint64_t rate;		/* bytes a second by which it used more */
 	unsigned clean_cycles;	/* in a row, in which nothing leaked */
 };
 

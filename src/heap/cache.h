@@ -259,7 +259,8 @@ void cache_flush(struct cache *cache);
 /*
  * cache_reap - destroy the spans of which others have returned all.  An owner
  * that has gone to sleep would not come for them.
- * Context: collector.  Locks: takes RANK_HEAP, RANK_ARENA, RANK_SPAN.
+ * Context: mutator inside mutator_hold() with signals masked, collector.
+ * Locks: takes RANK_HEAP, RANK_ARENA, RANK_SPAN.
  */
 void cache_reap(void);
 

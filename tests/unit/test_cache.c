@@ -343,6 +343,53 @@ START_TEST(test_not_reaped)
 }
 END_TEST
 
+/* Who takes fresh memory looks now and then whether some was given back. */
+START_TEST(test_reaped_in_time)
+{
+	size_t used;
+
+	unit_heap(0, false);
+	for (size_t i = 0; i < MANY; i++)
+		many[i] = heap_alloc(1000, false);
+	run_thread(free_many, (void *)MANY);
+	used = arena_used_bytes();
+	/* Not of a size whose claim would drain what was returned. */
+	run_thread(allocate_many, (void *)1800);
+	ck_assert_uint_le(arena_used_bytes(), used + MANY * 1000);
+	ck_assert_uint_eq(unit_check_heap(), MANY / 2);
+}
+END_TEST
+
+/*
+ * Blocks that come and go at random: memory follows what is left of them, as
+ * spans with few free slots are filled and the others become empty.
+ */
+START_TEST(test_dense)
+{
+	uint64_t state = unit_seed(0);
+	size_t used;
+
+	unit_heap(0, false);
+	for (size_t i = 0; i < MANY; i++)
+		many[i] = heap_alloc(4000, false);
+	used = arena_used_bytes();
+	for (size_t i = 0; i < MANY; i++)
+		if (unit_random(&state, 2) == 0) {
+			expect(heap_free(many[i]) == HEAP_DONE);
+			many[i] = NULL;
+		}
+	for (size_t n = 0; n < 20 * MANY; n++) {
+		size_t i = unit_random(&state, MANY);
+
+		if (many[i] == NULL)
+			continue;
+		expect(heap_free(many[i]) == HEAP_DONE);
+		many[i] = heap_alloc(4000, false);
+	}
+	ck_assert_uint_lt(arena_used_bytes(), used / 4 * 3);
+}
+END_TEST
+
 static void *
 free_one(void *block)
 {
@@ -669,6 +716,8 @@ main(void)
 	unit_case(suite, "listed_for_another", test_listed_for_another);
 	unit_case(suite, "returned", test_returned);
 	unit_case(suite, "reaped", test_reaped);
+	unit_case(suite, "reaped_in_time", test_reaped_in_time);
+	unit_case(suite, "dense", test_dense);
 	unit_case(suite, "not_reaped", test_not_reaped);
 	unit_case(suite, "returned_twice", test_returned_twice);
 	unit_case(suite, "claimed_is_free", test_claimed_is_free);

@@ -174,12 +174,12 @@ START_TEST(test_growth)
 
 	ck_assert_uint_eq(pacer_plan(&s, &c).ceiling_bytes, 600 * MB);
 	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 100 * MB);
-	/* What is held besides leaves less, but half of the way. */
+	/* What is held besides leaves less, but most of the way. */
 	c.overhead_bytes = 60 * MB;
 	ck_assert_uint_eq(pacer_plan(&s, &c).ceiling_bytes, 600 * MB);
 	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 80 * MB);
 	c.overhead_bytes = GIB;
-	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 50 * MB);
+	ck_assert_uint_eq(pacer_plan(&s, &c).growth_bytes, 75 * MB);
 	c.overhead_bytes = 0;
 	/* More grace, less each time; but the program gets on. */
 	s.grace = 4;
