@@ -27,6 +27,8 @@
  * leaves pairs with acquire in is_untouched() and is_forgotten().  [U] release
  * when a span is unlinked pairs with acquire in is_forgotten().  [K] has_stack
  * is set before fast_owner is cleared, and read after that was set.
+ *
+ * Not here: which free slots are claimed next (claim.c).
  */
 #include "heap/cache.h"
 
@@ -36,34 +38,6 @@
 #include "world/mutator.h"
 
 #include <string.h>
-
-/*
- * Claiming one slot costs as much as claiming 64, and a claim about as much as
- * six blocks from one.  A word is claimed when a fifth of its used slots is
- * free; where the words of a few spans have less, a new span is taken, so that
- * at most about a fifth of a class's memory is slack.  Programs ask for small
- * slots most often and have little memory in them: of those half has to be
- * free (measured: a tenth off random-small, 1 % on random-mixed's peak).
- */
-#define SLACK_PART	5
-#define SLACK_PART_SMALL 2
-#define SMALL_MAX	256u
-#define SPAN_TRIES	3
-
-/*
- * A slot this large costs more to write to than to claim, and few of them are
- * much memory: any that is free is claimed, in the span that has the fewest of
- * so many.  The others become empty, and then are anybody's.  (Measured with
- * leaky.sh: a tenth less of resident memory.)
- */
-#define DENSE_MIN	(2 * KIB)
-#define DENSE_TRIES	8u
-
-/* After so many new spans we look whether idle threads have empty ones. */
-#define REAP_SPANS	64u
-
-/* Slots larger than this are claimed one by one. */
-#define SINGLE_MIN	(16 * KIB)
 
 /* Memory of empty spans that a cache keeps: 2 MiB. */
 #define SPARE_UNITS_MAX	(2 * MIB >> UNIT_SHIFT)
@@ -89,8 +63,6 @@ static struct {
 	struct cache *known;
 	/* Atomic: relaxed, a hint whether looking is worth the lock. */
 	_Atomic size_t count;
-	/* Atomic: relaxed; spans created, ever. */
-	_Atomic size_t created;
 } heap = { .lock = LOCK_INIT(RANK_HEAP) };
 
 /* --------------------------------------------------------------- span lists */
@@ -122,9 +94,8 @@ cache_set_stack(struct span *span)
 	atomic_store_explicit(&span->fast_owner, NULL, memory_order_seq_cst);
 }
 
-/* link_span - put a span at the end of its class's ring. */
-static void
-link_span(struct cache *cache, struct span *span)
+void
+cache_link(struct cache *cache, struct span *span)
 {
 	struct span **head = &cache->spans[span->class];
 
@@ -141,8 +112,8 @@ link_span(struct cache *cache, struct span *span)
 	allow_fast(cache, span);
 }
 
-static void
-unlink_span(struct cache *cache, struct span *span)
+void
+cache_unlink(struct cache *cache, struct span *span)
 {
 	struct span **head = &cache->spans[span->class];
 
@@ -163,16 +134,6 @@ is_untouched(const struct span *span)
 	return load_acquire(&span->remote) == 0;
 }
 
-/* use_spare - a span is no spare any more, if it was one. */
-static void
-use_spare(struct cache *cache, struct span *span)
-{
-	if (!span->is_spare)
-		return;
-	span->is_spare = false;
-	cache->spare_units -= span->run_units;
-}
-
 static void
 reset_claim(struct claim *claim)
 {
@@ -188,8 +149,8 @@ destroy_span(struct cache *cache, struct span *span)
 	if (claim->span == span)
 		reset_claim(claim);
 	if (span->is_linked)
-		unlink_span(cache, span);
-	use_spare(cache, span);
+		cache_unlink(cache, span);
+	cache_use_spare(cache, span);
 	span_destroy(span);
 }
 
@@ -226,7 +187,7 @@ cache_put_slow(struct cache *cache, struct span *span, uint32_t word,
 	bool is_full = span_set_free(span, word, bits);
 
 	if (!span->is_linked)
-		link_span(cache, span);
+		cache_link(cache, span);
 	if (is_full && span_is_empty(span))
 		settle_empty_span(cache, span);
 }
@@ -331,14 +292,14 @@ merge_returned(struct cache *cache, struct span *span)
 		bits &= ~twice;
 		span_set_free(span, w, bits);
 		if (!span->is_linked)
-			link_span(cache, span);
+			cache_link(cache, span);
 	}
 	if (span_is_empty(span))
 		settle_empty_span(cache, span);
 }
 
-static NOINLINE void
-drain_list(struct cache *cache)
+void
+cache_drain_list(struct cache *cache)
 {
 	struct span *span, *next;
 
@@ -360,13 +321,6 @@ drain_list(struct cache *cache)
 			allow_fast(cache, span);
 		merge_returned(cache, span);
 	}
-}
-
-static void
-drain_returned(struct cache *cache)
-{
-	if (unlikely(load_relaxed(&cache->returned) != NULL))
-		drain_list(cache);
 }
 
 /*
@@ -422,150 +376,10 @@ cache_reap(void)
 		reap(cache);
 }
 
-/* ----------------------------------------------------------------- claiming */
+/* ------------------------------------------------------ threads come and go */
 
-/* find_rich - which of the first words have enough free slots for a claim? */
-static NOINLINE uint64_t
-find_rich(const struct span *span, uint32_t words)
-{
-	unsigned enough = WORD_BITS / (span->slot_size <= SMALL_MAX
-				       ? SLACK_PART_SMALL : SLACK_PART);
-	uint64_t rich = 0;
-
-	for (uint32_t w = 0; w < words; w++) {
-		uint64_t bits = span->own[w].free;
-		bool has;
-
-		/* Most words, where nothing is freed; few, where much is. */
-		if (bits == 0)
-			continue;
-		has = bits_count(bits) >= enough;
-		/* Not branched on: it cannot be predicted. */
-		rich |= (uint64_t)has << w;
-	}
-	return rich;
-}
-
-/*
- * find_used - a word with enough free slots that were used before, to make it
- * worth a claim; span->words when there is none.
- *
- * The word claimed last, if all of it is back: it is warm.  Then words in turn,
- * so that frees gather in each between two visits; all that are good enough
- * are looked up at once.  A word of which only a part was used, or is slots,
- * comes after those.
- */
-ALWAYS_INLINE uint32_t
-find_used(struct span *span, uint64_t *ret_bits)
-{
-	uint32_t w = span->virgin / WORD_BITS, used = span->virgin % WORD_BITS;
-
-	if (unlikely(bits_has(span->full & bits_below(w), span->last))) {
-		*ret_bits = ~UINT64_C(0);
-		return span->last;
-	}
-	if (unlikely(span->rich == 0))
-		span->rich = find_rich(span, w);
-	if (likely(span->rich != 0)) {
-		w = bits_ctz(span->rich);
-		*ret_bits = span->own[w].free;
-		return w;
-	}
-	*ret_bits = span->own[w].free & bits_below(used);
-	return bits_count(*ret_bits) * SLACK_PART >= MAX(used, 1u)
-	       ? w : span->words;
-}
-
-/* open_window - the next slots that were never used, all of one word. */
-static uint32_t
-open_window(struct span *span, uint64_t *ret_bits)
-{
-	uint32_t w = span->virgin / WORD_BITS;
-	uint32_t end = MIN((w + 1) * WORD_BITS, span->slot_count);
-
-	end = MIN(span->virgin + span->window, end);
-	*ret_bits = bits_below(end - w * WORD_BITS) &
-		    ~bits_below(span->virgin % WORD_BITS);
-	span->virgin = end;
-	return w;
-}
-
-ALWAYS_INLINE void
-claim_bits(struct cache *cache, struct span *span, uint32_t word,
-	   uint64_t bits, bool is_fresh)
-{
-	struct claim *claim = &cache->claims[span->class];
-
-	span->last = (uint8_t)word;
-	use_spare(cache, span);
-	claim->bits = &span->own[word].claimed;
-	claim->span = span;
-	claim->minus_base = span->minus_base -
-		(uintptr_t)word * WORD_BITS * span->slot_size;
-	claim->slot_size = span->slot_size;
-	claim->word = word;
-	claim->is_fresh = is_fresh;
-	if (span->site != NULL) {
-		claim->site = span->site + word * WORD_BITS;
-		claim->slack = span->slack + word * WORD_BITS;
-	}
-	/*
-	 * First the marks, then the bits: a sweep that finds a slot taken finds
-	 * it marked (H3).  release: pairs with the acquire in leaks.c.
-	 */
-	if (unlikely(load_relaxed(&cache_blackens)))
-		atomic_fetch_or_explicit(&span->mark[word], bits,
-					 memory_order_release);
-	if (unlikely(load_relaxed(&span->reclaimed[word]) != 0))
-		atomic_fetch_and_explicit(&span->reclaimed[word], ~bits,
-					  memory_order_relaxed);
-	span_claim(span, word, bits);
-}
-
-/* claim_word - claim a word of a span that is worth it, or a new window. */
-ALWAYS_INLINE bool
-claim_word(struct cache *cache, struct span *span)
-{
-	uint64_t bits;
-	uint32_t w = find_used(span, &bits);
-
-	if (likely(w != span->words)) {
-		claim_bits(cache, span, w, bits, false);
-		return true;
-	}
-	if (span->virgin == span->slot_count)
-		return false;
-	w = open_window(span, &bits);
-	claim_bits(cache, span, w, bits, span->is_zero);
-	return true;
-}
-
-/* find_free - a word with any free slots; span->words when there is none. */
-static uint32_t
-find_free(const struct span *span)
-{
-	uint32_t w = 0;
-
-	while (w < span->words &&
-	       (span->own[w].free & span_word_mask(span, w)) == 0)
-		w++;
-	return w;
-}
-
-/* claim_any - claim whatever is free in a word. */
-static void
-claim_any(struct cache *cache, struct span *span, uint32_t w)
-{
-	uint64_t bits = span->own[w].free & span_word_mask(span, w);
-
-	span->virgin = MAX(span->virgin,
-			   MIN((w + 1) * WORD_BITS, span->slot_count));
-	claim_bits(cache, span, w, bits, false);
-}
-
-/* adopt_span - take a span of this class from a thread that ended. */
-static bool
-adopt_span(struct cache *cache, unsigned class)
+bool
+cache_adopt(struct cache *cache, unsigned class)
 {
 	bool found = false;
 	unsigned tries = 0;
@@ -577,202 +391,21 @@ adopt_span(struct cache *cache, unsigned class)
 	     o = o->next_orphan, tries++) {
 		struct span *span;
 
-		drain_returned(o);
+		cache_drain(o);
 		span = o->spans[class];
 		if (span == NULL)
 			continue;
-		use_spare(o, span);
-		unlink_span(o, span);
+		cache_use_spare(o, span);
+		cache_unlink(o, span);
 		/* release: its lists and bitmaps are ours from here on. */
 		store_release(&span->owner, cache);
-		link_span(cache, span);
+		cache_link(cache, span);
 		found = true;
 		break;
 	}
 	lock_release(&heap.lock);
 	return found;
 }
-
-/*
- * claim_listed - claim a word of the spans in the class's ring.
- * Units: tries, spans to look at; 0: until there is anything free.
- */
-static bool
-claim_listed(struct cache *cache, unsigned class, unsigned tries)
-{
-	struct span *span;
-
-	for (bool is_modest = tries == 0;
-	     (span = cache->spans[class]) != NULL && (is_modest || tries > 0);
-	     tries--) {
-		uint32_t w;
-
-		if (claim_word(cache, span))
-			return true;
-		w = find_free(span);
-		if (w == span->words) {
-			unlink_span(cache, span);
-			continue;
-		}
-		if (is_modest) {
-			claim_any(cache, span, w);
-			return true;
-		}
-		cache->spans[class] = span->next;
-	}
-	return false;
-}
-
-/* used_free - of a word, the free slots that were used before. */
-static uint64_t
-used_free(const struct span *span, uint32_t w)
-{
-	uint32_t first = w * WORD_BITS;
-	uint64_t bits = span->own[w].free & span_word_mask(span, w);
-
-	if (span->virgin <= first)
-		return 0;
-	return span->virgin - first < WORD_BITS
-	       ? bits & bits_below(span->virgin - first) : bits;
-}
-
-static unsigned
-count_used_free(const struct span *span)
-{
-	unsigned count = 0;
-
-	for (uint32_t w = 0; w < span->words; w++)
-		count += bits_count(used_free(span, w));
-	return count;
-}
-
-/*
- * find_dense - of a few spans in the class's ring, the one with the fewest
- * slots that were used and are free, or else one with virgin slots; NULL.  The
- * next search goes on behind them.
- */
-static struct span *
-find_dense(struct cache *cache, unsigned class)
-{
-	struct span *span = cache->spans[class], *first = NULL, *best = NULL;
-	unsigned least = UINT32_MAX, tries = DENSE_TRIES;
-
-	while (span != NULL && span != first && tries > 0) {
-		struct span *next = span->next != span ? span->next : NULL;
-		unsigned count = count_used_free(span);
-
-		if (count == 0 && span->virgin == span->slot_count) {
-			unlink_span(cache, span);
-			span = next;
-			continue;
-		}
-		if (first == NULL)
-			first = span;
-		if (count == 0 && best == NULL)
-			best = span;
-		if (count != 0 && count < least) {
-			best = span;
-			least = count;
-		}
-		span = span->next;
-		tries--;
-	}
-	if (span != NULL)
-		cache->spans[class] = span;
-	return best;
-}
-
-static bool
-claim_dense(struct cache *cache, unsigned class)
-{
-	struct span *span = find_dense(cache, class);
-	uint64_t bits = 0;
-	uint32_t w = 0;
-
-	if (span == NULL)
-		return false;
-	while (w < span->words && (bits = used_free(span, w)) == 0)
-		w++;
-	if (w == span->words) {
-		w = open_window(span, &bits);
-		claim_bits(cache, span, w, bits, span->is_zero);
-	} else {
-		/* Large slots one by one: the one freed last is warm. */
-		claim_bits(cache, span, w,
-			   span->slot_size > SINGLE_MIN ? bits & -bits : bits,
-			   false);
-	}
-	return true;
-}
-
-/* create_span - a new one; idle threads may have one that is empty. */
-static struct span *
-create_span(struct cache *cache, unsigned class, bool with_sites)
-{
-	size_t before = atomic_fetch_add_explicit(&heap.created, 1,
-						  memory_order_relaxed);
-
-	if (before % REAP_SPANS == REAP_SPANS - 1)
-		cache_reap();
-	return span_create(class, cache, with_sites);
-}
-
-static NOINLINE bool
-refill_from_afar(struct cache *cache, unsigned class, bool with_sites)
-{
-	bool is_dense = sizeclass_slot_size[class] >= DENSE_MIN, more;
-	struct span *span;
-	uint64_t mask;
-
-	do {
-		if (is_dense ? claim_dense(cache, class)
-			     : claim_listed(cache, class, SPAN_TRIES))
-			return true;
-		/* What is adopted may have been used up by its last owner. */
-		mutator_mask_signals(&mask);
-		more = adopt_span(cache, class);
-		if (!more) {
-			span = create_span(cache, class, with_sites);
-			if (span != NULL)
-				link_span(cache, span);
-		}
-		mutator_unmask_signals(mask);
-		/* The new span is the last of the ring: begin with it. */
-		if (cache->spans[class] != NULL)
-			cache->spans[class] = cache->spans[class]->prev;
-	} while (more);
-	return claim_listed(cache, class, 0);
-}
-
-bool
-cache_refill(struct cache *cache, unsigned class, bool with_sites)
-{
-	struct span *span;
-
-	ASSERT(*cache->claims[class].bits == 0);
-	drain_returned(cache);
-	span = cache->spans[class];
-	/* Most often the span that the last claim was of. */
-	if (likely(span != NULL) && likely(span->slot_size < DENSE_MIN) &&
-	    likely(claim_word(cache, span)))
-		return true;
-	return refill_from_afar(cache, class, with_sites);
-}
-
-void
-cache_blacken(struct cache *cache)
-{
-	for (unsigned class = 0; class < CLASS_COUNT; class++) {
-		struct claim *claim = &cache->claims[class];
-
-		if (claim->span == NULL)
-			continue;
-		atomic_fetch_or_explicit(&claim->span->mark[claim->word],
-					 *claim->bits, memory_order_relaxed);
-	}
-}
-
-/* ------------------------------------------------------ threads come and go */
 
 struct cache *
 cache_attach(void)
@@ -835,7 +468,7 @@ cache_flush(struct cache *cache)
 {
 	for (unsigned class = 0; class < CLASS_COUNT; class++)
 		unclaim(cache, &cache->claims[class]);
-	drain_returned(cache);
+	cache_drain(cache);
 	for (unsigned class = 0; class < CLASS_COUNT; class++)
 		destroy_spares(cache, class);
 }
@@ -901,6 +534,19 @@ cache_for_each(void (*visit)(struct cache *, void *), void *argument)
 {
 	for (struct cache *c = heap.known; c != NULL; c = c->next_known)
 		visit(c, argument);
+}
+
+void
+cache_blacken(struct cache *cache)
+{
+	for (unsigned class = 0; class < CLASS_COUNT; class++) {
+		struct claim *claim = &cache->claims[class];
+
+		if (claim->span == NULL)
+			continue;
+		atomic_fetch_or_explicit(&claim->span->mark[claim->word],
+					 *claim->bits, memory_order_relaxed);
+	}
 }
 
 /* --------------------------------------------------------------------- fork */
@@ -970,7 +616,7 @@ rebuild_span(struct span *span, void *argument)
 	/* Unknown what the owner was about to claim: nothing is virgin. */
 	span->virgin = span->slot_count;
 	if (any_free)
-		link_span(owner, span);
+		cache_link(owner, span);
 }
 
 static void

@@ -197,14 +197,6 @@ cache_put(struct cache *cache, struct span *span, size_t slot, uintptr_t block)
 }
 
 /*
- * cache_refill - claim a word of a class, from the cache's own spans, from
- * spans of ended threads, or from a new span.
- * Returns:  false when there is no memory.
- * Context:  mutator, inside mutator_hold(), cache entered.
- */
-bool cache_refill(struct cache *cache, unsigned class, bool with_sites);
-
-/*
  * cache_put_slow - set bits of a span of ours, with all that follows.
  * Context:  mutator, inside mutator_hold(), cache entered.
  */
@@ -263,6 +255,41 @@ void cache_flush(struct cache *cache);
  * Locks: takes RANK_HEAP, RANK_ARENA, RANK_SPAN.
  */
 void cache_reap(void);
+
+/*
+ * cache_link - put a span at the end of its class's ring.
+ * cache_unlink - take it out: nothing in it is free.
+ * Context:  mutator, inside mutator_hold(), cache entered.
+ */
+void cache_link(struct cache *cache, struct span *span);
+void cache_unlink(struct cache *cache, struct span *span);
+
+/* cache_use_spare - a span is no spare any more, if it was one. */
+ALWAYS_INLINE void
+cache_use_spare(struct cache *cache, struct span *span)
+{
+	if (!span->is_spare)
+		return;
+	span->is_spare = false;
+	cache->spare_units -= span->run_units;
+}
+
+/* cache_drain - take in what others have freed of our spans.  Context: same. */
+void cache_drain_list(struct cache *cache);
+
+ALWAYS_INLINE void
+cache_drain(struct cache *cache)
+{
+	if (unlikely(load_relaxed(&cache->returned) != NULL))
+		cache_drain_list(cache);
+}
+
+/*
+ * cache_adopt - link a span of this class from a thread that ended.
+ * Returns:  false when none of a few has one.
+ * Context:  same, signals masked.  Locks: takes RANK_HEAP.
+ */
+bool cache_adopt(struct cache *cache, unsigned class);
 
 /*
  * cache_for_each - every cache, living and orphaned.

@@ -14,6 +14,7 @@
 #include "heap/heap.h"
 
 #include "base/sys.h"
+#include "heap/claim.h"
 #include "heap/meta.h"
 #include "heap/quarantine.h"
 #include "heap/remap.h"
@@ -251,7 +252,7 @@ alloc_slow(unsigned class, size_t size, bool zero)
 		struct claim *claim = &cache->claims[class];
 
 		if (*claim->bits != 0 ||
-		    cache_refill(cache, class, shape.with_sites)) {
+		    claim_refill(cache, class, shape.with_sites)) {
 			if (pressure_hook != NULL)
 				claimed = bits_count(*claim->bits) *
 					  claim->slot_size;
