@@ -287,7 +287,7 @@ claim_dense(struct cache *cache, unsigned class)
 		w = open_window(span, &bits);
 		claim_bits(cache, span, w, bits, span->is_zero);
 	} else {
-		/* Large slots one by one: the one freed last is warm. */
+		/* Large slots one by one: what is claimed is held. */
 		claim_bits(cache, span, w,
 			   span->slot_size > SINGLE_MIN ? bits & -bits : bits,
 			   false);

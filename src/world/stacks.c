@@ -263,6 +263,15 @@ stacks_note(uintptr_t start, uintptr_t main_end)
 
 /* -------------------------------------------------------------------- areas */
 
+/* park_of - how the thread of a spot stands. */
+static const struct park *
+park_of(const struct spot *s)
+{
+	size_t count;
+
+	return stop_threads(&count)[s->thread].park;
+}
+
 /*
  * lowest_of - where a thread's stack begins.  Who stops the others and stands
  * in a call has no red zone: below are the frames that read this, with what
@@ -271,8 +280,7 @@ stacks_note(uintptr_t start, uintptr_t main_end)
 static uintptr_t
 lowest_of(const struct spot *s)
 {
-	size_t count;
-	const struct park *p = stop_threads(&count)[s->thread].park;
+	const struct park *p = park_of(s);
 
 	return p->sp == p->frame ? s->at : s->at - ARCH_RED_ZONE;
 }
@@ -486,14 +494,13 @@ static bool
 is_framed(size_t i)
 {
 	const struct spot *s = &stacks.spots[i];
-	const struct park *p;
-	size_t count;
+	const void *context;
 
 	if (s->kind != SPOT_FRAME || i + 1 == stacks.count ||
 	    s[1].kind != SPOT_SP || s[1].thread != s->thread)
 		return false;
-	p = stop_threads(&count)[s->thread].park;
-	return p->context != NULL && !arch_context_is_apart(p->context);
+	context = park_of(s)->context;
+	return context != NULL && !arch_context_is_apart(context);
 }
 
 /* scan_area - from where it is in use. */
@@ -502,7 +509,6 @@ scan_area(const struct stack_area *area, const struct mapping *m,
 	  struct scan *scan)
 {
 	uintptr_t at = area->live;
-	size_t count;
 
 	for (size_t i = first_spot(at); i < stacks.count &&
 	     stacks.spots[i].at < area->end && stacks.below == 0; i++) {
@@ -511,8 +517,7 @@ scan_area(const struct stack_area *area, const struct mapping *m,
 		if (!is_framed(i) || s[1].at >= area->end)
 			continue;
 		scan_touched(at, s->at, m, scan);
-		scan_registers(stop_threads(&count)[s->thread].park,
-			       scan->scan);
+		scan_registers(park_of(s), scan->scan);
 		at = lowest_of(&s[1]);
 	}
 	scan_touched(at, area->end, m, scan);
@@ -536,7 +541,6 @@ scan_outside(const struct mapping *m, const struct stack_area *areas,
 	     unsigned count, struct scan *scan)
 {
 	uintptr_t low = m->end;
-	size_t threads;
 
 	for (size_t i = first_spot(m->start); i < stacks.count; i++) {
 		const struct spot *s = &stacks.spots[i];
@@ -547,8 +551,7 @@ scan_outside(const struct mapping *m, const struct stack_area *areas,
 			low = MIN(low, MAX(lowest_of(s), m->start));
 		if (s->kind == SPOT_FRAME && s->at < low &&
 		    !is_in_area(s->at, areas, count))
-			scan_registers(stop_threads(&threads)[s->thread].park,
-				       scan->scan);
+			scan_registers(park_of(s), scan->scan);
 	}
 	scan_touched(low, m->end, m, scan);
 }
