@@ -526,13 +526,25 @@ sleep_and_end(void)
 	syscall(SYS_exit_group, 0);
 }
 
+static atomic_bool may_wait;
+
+/* stand_once - in a signal frame: what that held is not for the next stop. */
+static NOINLINE void
+stand_once(void)
+{
+	atomic_store(&ready, 1);
+	while (!atomic_load(&may_wait))
+		continue;
+	atomic_store(&ready, 2);
+}
+
 /* The only pointer is in a register that the kernel keeps. */
 static NOINLINE void *
 wait_in_vfork(void *unused)
 {
 	pid_t child;
 
-	atomic_store(&ready, 1);
+	stand_once();
 	__asm__ volatile("movq %0, %%r12\n\tnotq %%r12"
 			 : : "m"(hidden) : "r12");
 	scrub_registers();
@@ -554,7 +566,7 @@ wait_in_spawn(void *unused)
 	posix_spawn_file_actions_t actions;
 	pid_t child;
 
-	atomic_store(&ready, 1);
+	stand_once();
 	CHECK(posix_spawn_file_actions_init(&actions) == 0);
 	CHECK(posix_spawn_file_actions_addopen(&actions, 5, fifo, O_RDONLY,
 					       0) == 0);
@@ -577,10 +589,15 @@ check_away(void *(*run)(void *))
 	pthread_t thread;
 	long ms;
 
-	hidden = hidden_block(SIZE);
-	scrub();
 	CHECK(pthread_create(&thread, NULL, run, NULL) == 0);
 	while (atomic_load(&ready) == 0)
+		usleep(1000);
+	if (__lsan_do_recoverable_leak_check != NULL)
+		CHECK(__lsan_do_recoverable_leak_check() == 0);
+	hidden = hidden_block(SIZE);
+	scrub();
+	atomic_store(&may_wait, true);
+	while (atomic_load(&ready) == 1)
 		usleep(1000);
 	usleep(50000);
 	clock_gettime(CLOCK_MONOTONIC, &begin);

@@ -614,6 +614,12 @@ spin_##name(void)							\
 		: #reg, "rax", "xmm7", "memory", "cc");			\
 }
 
+/* Saved apart from the lower half; a processor without it has only that. */
+#define TO_WIDE		"movq %%rbx, %%xmm7\n\txorl %%ebx, %%ebx\n\t"	\
+			"vinsertf128 $1, %%xmm7, %%ymm7, %%ymm7\n\t"	\
+			"pxor %%xmm7, %%xmm7\n\t"
+#define CLEAR_WIDE	"vzeroupper\n\t"
+
 #define TO_VECTOR	"movq %%rbx, %%xmm7\n\txorl %%ebx, %%ebx\n\t"
 #define TO_HIGH_HALF	"movq %%rbx, %%xmm7\n\tpslldq $8, %%xmm7\n\t"	\
 			"xorl %%ebx, %%ebx\n\t"
@@ -630,37 +636,45 @@ HOLD_IN(r11, r11, "", "")
 HOLD_IN(r15, r15, "", "")
 HOLD_IN(vector, rbx, TO_VECTOR, CLEAR_VECTOR)
 HOLD_IN(high_half, rbx, TO_HIGH_HALF, CLEAR_VECTOR)
+HOLD_IN(wide, rbx, TO_WIDE, CLEAR_WIDE)
 HOLD_IN(red_zone, rbx, TO_RED_ZONE, CLEAR_RED_ZONE)
 
 static void (*const spins[])(void) = {
 	spin_rax, spin_rbx, spin_rcx, spin_rdi, spin_r8, spin_r11, spin_r15,
-	spin_vector, spin_high_half, spin_red_zone,
+	spin_vector, spin_high_half, spin_red_zone, spin_wide,
 };
 
 static void (*spin)(void);
 
-/* Whether the stop finds the thread with an alternate stack. */
-static bool has_alternate;
+/* The alternate stack that the stop finds the thread with: NULL, none. */
 static char alternate[64 * KIB];
+static char *alternate_now;
 
 static void *
 hold_in_register(void *stack)
 {
-	stack_t other = { .ss_sp = alternate, .ss_size = sizeof(alternate) };
+	stack_t other = { .ss_sp = alternate_now,
+			  .ss_size = sizeof(alternate) };
 
 	heap_thread_begin(stack == NULL);
-	if (has_alternate)
+	if (alternate_now != NULL)
 		expect(sigaltstack(&other, NULL) == 0);
 	spin();
-	memset(alternate, 0, sizeof(alternate));
+	if (alternate_now != NULL)
+		memset(alternate_now, 0, sizeof(alternate));
 	return finish_turn();
 }
 
 START_TEST(test_registers)
 {
+	void *mapped = map(sizeof(alternate), MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	void *const alternates[] = { NULL, alternate, mapped };
+
 	with_mappings = _i % 2 == 0;
-	has_alternate = _i / 2 % 2 == 0;
-	spin = spins[_i / 4];
+	alternate_now = alternates[_i / 2 % 3];
+	spin = spins[_i / 6];
+	if (spin == spin_wide && !__builtin_cpu_supports("avx"))
+		spin = spin_high_half;
 	check_thread(hold_in_register, true);
 }
 END_TEST
@@ -853,6 +867,65 @@ START_TEST(test_coroutine_on_stack)
 	ck_assert(was_seen);
 	explicit_bzero(buffer, sizeof(buffer));
 	ck_assert(!is_seen());
+}
+END_TEST
+
+static void
+hold_in_part(void)
+{
+	hold_turn();
+	swapcontext(&coroutine, &main_context);
+}
+
+static NOINLINE void
+stand_above(char *stack)
+{
+	char lower[64 * KIB];
+	stack_t other = { .ss_sp = lower, .ss_size = sizeof(lower) };
+	stack_t none = { .ss_flags = SS_DISABLE };
+
+	expect(sigaltstack(&other, NULL) == 0);
+	expect(getcontext(&coroutine) == 0);
+	coroutine.uc_stack.ss_sp = stack;
+	coroutine.uc_stack.ss_size = STACK_SIZE;
+	makecontext(&coroutine, hold_in_part, 0);
+	swapcontext(&main_context, &coroutine);
+	expect(sigaltstack(&none, NULL) == 0);
+	explicit_bzero(lower, sizeof(lower));
+}
+
+static NOINLINE void
+hold_between(char *stack)
+{
+	uintptr_t frame[20] = { 0 };
+
+	put_pointer(&frame[10]);
+	unit_scrub();
+	stand_above(stack);
+	put(&frame[10], 0);
+	unit_scrub();
+}
+
+static void *
+hold_over_alternate(void *unused)
+{
+	char stack[STACK_SIZE];
+
+	(void)unused;
+	heap_thread_begin(true);
+	stacks_note((uintptr_t)stack, 0);
+	hold_between(stack);
+	explicit_bzero(stack, sizeof(stack));
+	return finish_turn();
+}
+
+/*
+ * The frame that waits lies above the signal frame and below the coroutine that
+ * it has interrupted: all three on one stack.
+ */
+START_TEST(test_between)
+{
+	check_thread(hold_over_alternate, true);
 }
 END_TEST
 
@@ -1150,12 +1223,13 @@ main(void)
 		{ "excluded", test_excluded, 1 },
 		{ "through_blocks", test_through_blocks, 1 },
 		{ "threads", test_threads, 2 },
-		{ "registers", test_registers, 4 * ARRAY_LEN(spins) },
+		{ "registers", test_registers, 6 * ARRAY_LEN(spins) },
 		{ "signal_frame", test_signal_frame, 8 },
 		{ "alternate_stack", test_alternate_stack, 1 },
 		{ "own_stacks", test_own_stacks, 1 },
 		{ "coroutines", test_coroutines, 1 },
 		{ "coroutine_on_stack", test_coroutine_on_stack, 1 },
+		{ "between", test_between, 1 },
 		{ "unreadable", test_unreadable, 1 },
 		{ "dead_stack", test_dead_stack, 1 },
 		{ "kept_for_stack", test_kept_for_stack, 1 },
